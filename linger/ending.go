@@ -54,3 +54,6 @@ func (e Ending) String() string {
 	}
 	return "Ending(" + strconv.Itoa(int(e)) + ")"
 }
+
+// MarshalText returns the name that String returns.
+func (e Ending) MarshalText() ([]byte, error) { return []byte(e.String()), nil }

@@ -1,0 +1,126 @@
+package sockopt
+
+import (
+	"errors"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// siocoutq is SIOCOUTQ, which x/sys knows by the name of its terminal twin.
+const siocoutq = unix.TIOCOUTQ
+
+// ReadInfo reads what the kernel knows about the connection.
+func ReadInfo(raw syscall.RawConn) (Info, error) {
+	var info Info
+	err := control(raw, func(fd uintptr) error {
+		tcp, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return err
+		}
+		info.Known = true
+		info.State = State(tcp.State)
+		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
+		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
+		if info.Unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ); err != nil {
+			return err
+		}
+		info.Unsent, err = unix.IoctlGetInt(int(fd), siocoutq)
+		return err
+	})
+	return info, err
+}
+
+// SetFinReset makes the kernel reset the connection once the FIN of a later
+// close has been acknowledged (TCP_LINGER2 < 0), or takes that back.
+// The data before the FIN is delivered as by any close.
+func SetFinReset(raw syscall.RawConn, on bool) error {
+	return control(raw, func(fd uintptr) error { return SetFinResetFD(fd, on) })
+}
+
+// SetFinResetFD is SetFinReset for a [net.Dialer.Control] function.
+func SetFinResetFD(fd uintptr, on bool) error {
+	v := 0 // the system's tcp_fin_timeout
+	if on {
+		v = -1
+	}
+	return setInt(fd, unix.IPPROTO_TCP, unix.TCP_LINGER2, v)
+}
+
+// SetUserTimeoutFD bounds how long sent data may stay unacknowledged.
+func SetUserTimeoutFD(fd uintptr, d time.Duration) error {
+	return setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, max(1, int(d.Milliseconds())))
+}
+
+// SetBindNoPortFD leaves the choice of the port to connect, which knows the
+// destination, so that one local port serves many destinations.
+func SetBindNoPortFD(fd uintptr) error {
+	return setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+// SetPortRangeFD narrows the ports that connect chooses from.
+func SetPortRangeFD(fd uintptr, lo, hi uint16) error {
+	return setInt(fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(uint32(hi)<<16|uint32(lo)))
+}
+
+func setInt(fd uintptr, level, opt, value int) error {
+	if Portable.Load() {
+		return errors.ErrUnsupported
+	}
+	return unix.SetsockoptInt(int(fd), level, opt, value)
+}
+
+// A Peeker looks at what waits to be read on a socket without reading it. It
+// keeps its own closure, so that a look allocates nothing. One goroutine at a
+// time may use it.
+type Peeker struct {
+	raw  syscall.RawConn
+	look func(fd uintptr)
+	n    int
+	err  syscall.Errno
+	buf  [1]byte
+}
+
+// NewPeeker returns a Peeker for the socket.
+func NewPeeker(raw syscall.RawConn) *Peeker {
+	p := &Peeker{raw: raw}
+	p.look = func(fd uintptr) {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p.buf)), 1,
+			unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+		p.n, p.err = int(n), errno
+	}
+	return p
+}
+
+// Look reports whether data waits to be read, and whether the peer has closed
+// or reset the connection with nothing left to read before that.
+func (p *Peeker) Look() (data, closed bool) {
+	if Portable.Load() {
+		return false, false
+	}
+	if err := p.raw.Control(p.look); err != nil {
+		return false, true
+	}
+	switch {
+	case p.err == unix.EAGAIN || p.err == unix.EINTR:
+		return false, false
+	case p.err != 0 || p.n == 0:
+		return false, true
+	}
+	return true, false
+}
+
+// control runs f on the descriptor and returns its error, or that of reaching
+// the descriptor.
+func control(raw syscall.RawConn, f func(fd uintptr) error) error {
+	if Portable.Load() {
+		return errors.ErrUnsupported
+	}
+	var ferr error
+	if err := raw.Control(func(fd uintptr) { ferr = f(fd) }); err != nil {
+		return err
+	}
+	return ferr
+}

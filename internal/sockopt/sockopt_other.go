@@ -1,0 +1,37 @@
+//go:build !linux
+
+package sockopt
+
+import (
+	"errors"
+	"syscall"
+	"time"
+)
+
+// ReadInfo reads what the kernel knows about the connection.
+func ReadInfo(syscall.RawConn) (Info, error) { return Info{}, errors.ErrUnsupported }
+
+// SetFinReset is TCP_LINGER2 < 0, which only Linux has.
+func SetFinReset(syscall.RawConn, bool) error { return errors.ErrUnsupported }
+
+// SetFinResetFD is SetFinReset for a [net.Dialer.Control] function.
+func SetFinResetFD(uintptr, bool) error { return errors.ErrUnsupported }
+
+// SetUserTimeoutFD is TCP_USER_TIMEOUT.
+func SetUserTimeoutFD(uintptr, time.Duration) error { return errors.ErrUnsupported }
+
+// SetBindNoPortFD is IP_BIND_ADDRESS_NO_PORT.
+func SetBindNoPortFD(uintptr) error { return errors.ErrUnsupported }
+
+// SetPortRangeFD is IP_LOCAL_PORT_RANGE.
+func SetPortRangeFD(uintptr, uint16, uint16) error { return errors.ErrUnsupported }
+
+// A Peeker looks at what waits to be read on a socket without reading it.
+// Here it sees nothing: the reader of the connection is the first to know.
+type Peeker struct{}
+
+// NewPeeker returns a Peeker for the socket.
+func NewPeeker(syscall.RawConn) *Peeker { return &Peeker{} }
+
+// Look reports whether data waits to be read, and whether the peer has closed.
+func (*Peeker) Look() (data, closed bool) { return false, false }

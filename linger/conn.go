@@ -1,0 +1,133 @@
+package linger
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lastack/lastack/internal/sockopt"
+)
+
+// tcpConn hides the embedded field's name from the API.
+type tcpConn = net.TCPConn
+
+// A Conn is a *net.TCPConn that ends by its Closer's Policy. Everything but
+// Close is the standard library's own: vectored writes, sendfile, splice,
+// deadlines, SyscallConn.
+//
+// Its methods may be called concurrently.
+type Conn struct {
+	*tcpConn
+
+	closer  *Closer
+	raw     syscall.RawConn // nil: the connection was closed before it was wrapped
+	peeker  *sockopt.Peeker
+	account Account // or nil
+	local   netip.AddrPort
+	remote  netip.AddrPort
+	preset  bool // TCP_LINGER2 < 0 is set
+
+	fact   atomic.Uint32 // a Fact
+	closed atomic.Bool
+	ended  chan struct{} // closed when how holds the ending; nil unless awaited
+	how    Ending
+
+	mu       sync.Mutex // guards farewell; never held together with Closer.mu
+	farewell *os.File   // the duplicate that waits for the peer, or nil
+}
+
+var _ interface {
+	net.Conn
+	syscall.Conn
+} = (*Conn)(nil)
+
+// Conn returns c wrapped, so that closing it ends it by the Closer's Policy.
+// The caller must not use c itself any more.
+func (cl *Closer) Conn(c *net.TCPConn) *Conn {
+	conn := &Conn{tcpConn: c, closer: cl}
+	conn.local, conn.remote = addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())
+	if raw, err := c.SyscallConn(); err == nil {
+		conn.raw = raw
+		conn.peeker = sockopt.NewPeeker(raw)
+	}
+	return conn
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok && t != nil {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// SetAccount has a told what becomes of the connection. It must be called
+// before the connection is shared.
+func (c *Conn) SetAccount(a Account) { c.account = a }
+
+// PresetFinReset arms FIN-then-reset now, so that it also serves when the
+// process exits or is killed before it can close the connection. It does
+// nothing under Policy.Fallback Plain, or where the platform has no such
+// option. It must be called before the connection is shared.
+//
+// Set it only on a connection whose peer's last bytes are its farewell, as in
+// request and response: see FinThenReset.
+func (c *Conn) PresetFinReset() {
+	if c.raw != nil && c.closer.Policy.orDefault().Fallback != Plain {
+		c.preset = sockopt.SetFinReset(c.raw, true) == nil
+	}
+}
+
+// Tell says what the owner knows of the connection. The last Fact told before
+// the end counts; one told during a farewell may end it at once.
+func (c *Conn) Tell(f Fact) {
+	c.fact.Store(uint32(f))
+	if c.closed.Load() && !f.patient() {
+		c.hasten()
+	}
+}
+
+func (c *Conn) told() Fact { return Fact(c.fact.Load()) }
+
+// hasten ends the wait of a farewell, if one is under way.
+func (c *Conn) hasten() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.farewell != nil {
+		c.farewell.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Pending looks at the socket of a connection at rest. It reports whether data
+// waits to be read, and whether the peer has closed or reset the connection.
+// It neither blocks nor allocates. One goroutine at a time may call it. Where
+// the platform does not tell, it reports neither.
+func (c *Conn) Pending() (data, closed bool) {
+	if c.raw == nil {
+		return false, true
+	}
+	data, closed = c.peeker.Look()
+	if data {
+		info, err := sockopt.ReadInfo(c.raw)
+		closed = err == nil && info.State != sockopt.Established
+	}
+	return data, closed
+}
+
+// Close ends the connection by its Closer's Policy. It returns at once, and
+// whoever is blocked in a method of c gets [net.ErrClosed]; a farewell goes on
+// by itself. A second Close is a no-op.
+func (c *Conn) Close() error {
+	if !c.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	if c.account != nil {
+		c.account.Closing()
+	}
+	c.closer.enter()
+	return c.leave()
+}

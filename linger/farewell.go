@@ -1,0 +1,129 @@
+package linger
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lastack/lastack/internal/sockopt"
+)
+
+const (
+	// maxFarewells bounds the farewells of one Closer that are under way at a
+	// time, each of which holds a descriptor and a goroutine.
+	maxFarewells = 4096
+
+	// maxDiscard bounds what a farewell reads and throws away.
+	maxDiscard = 256 << 10
+
+	// maxPoll bounds the interval at which a farewell looks for what no event
+	// tells: the acknowledgement of the last byte.
+	maxPoll = 50 * time.Millisecond
+)
+
+var discardBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
+
+// beginFarewell duplicates the descriptor and starts the farewell on the
+// duplicate. The caller closes the original, which gives everybody who is
+// blocked on it net.ErrClosed from the standard library itself; the connection
+// lives on until the duplicate is closed.
+//
+// It reports false if as many farewells as allowed are under way, or where a
+// socket cannot be duplicated.
+func (c *Conn) beginFarewell() bool {
+	if !c.closer.tryWait() {
+		return false
+	}
+	f, err := c.tcpConn.File()
+	if err != nil {
+		c.closer.doneWaiting()
+		return false
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		c.closer.doneWaiting()
+		return false
+	}
+	c.mu.Lock()
+	c.farewell = f
+	c.mu.Unlock()
+	go func() {
+		q := c.sayFarewell(f, raw)
+		c.mu.Lock()
+		c.farewell = nil
+		c.mu.Unlock()
+		f.Close()
+		c.closer.doneWaiting()
+		c.closer.settle(c, q)
+	}()
+	return true
+}
+
+// sayFarewell waits for the peer on the duplicate f, and prepares its close.
+func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
+	policy := c.closer.Policy.orDefault()
+	deadline := time.Now().Add(policy.wait())
+	var word *http2Word
+	if c.told() == RestingHTTP2 {
+		word = newHTTP2Word()
+		f.SetWriteDeadline(deadline)
+		if _, err := f.Write(word.message()); err != nil {
+			word = nil // the peer's window is closed, or it has gone
+		}
+	}
+	buf := discardBuffers.Get().(*[]byte)
+	defer discardBuffers.Put(buf)
+
+	mayWait := true
+	poll := time.Millisecond
+	for discarded := 0; ; {
+		fact := c.awaitBy(f, deadline, poll)
+		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
+			fact = Complete
+		}
+		info, err := sockopt.ReadInfo(raw)
+		if err != nil {
+			info = sockopt.Info{}
+		}
+		if w := policy.choose(info, fact, mayWait); w != wayWait {
+			return c.prepare(raw, w, info)
+		}
+		n, err := f.Read(*buf)
+		discarded += n
+		if word != nil {
+			word.heard((*buf)[:n])
+		}
+		switch {
+		case err == nil:
+			mayWait = discarded <= maxDiscard
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			mayWait = time.Now().Before(deadline)
+			poll = min(2*poll, maxPoll)
+		case err == io.EOF:
+			if !info.Known {
+				return inquest{ending: PeerFirst}
+			}
+			// The kernel now says CLOSE_WAIT.
+		default:
+			return inquest{ending: Lost, look: true}
+		}
+	}
+}
+
+// awaitBy sets the time by which the next read of the farewell returns, and
+// returns what the owner has told by then. It holds the lock that hasten
+// takes, so that no Fact told meanwhile is slept over.
+func (c *Conn) awaitBy(f *os.File, deadline time.Time, poll time.Duration) Fact {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fact := c.told()
+	if by := time.Now().Add(poll); !fact.patient() && by.Before(deadline) {
+		deadline = by
+	}
+	f.SetReadDeadline(deadline)
+	return fact
+}

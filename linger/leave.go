@@ -1,0 +1,142 @@
+package linger
+
+import (
+	"syscall"
+
+	"github.com/lastack/lastack/internal/sockopt"
+)
+
+// A way is how to end a connection.
+type way uint8
+
+const (
+	wayPlain     way = iota
+	wayFinReset      // FIN, then reset
+	wayAbort         // reset
+	wayPeer          // close after the peer
+	waySparePeer     // reset after the peer
+	wayDead          // close what has failed already
+	wayWait          // for the peer, then look again
+)
+
+// choose decides how to end a connection by what the kernel says, what the
+// owner has told, and whether there is still time to wait for the peer.
+func (p Policy) choose(info sockopt.Info, fact Fact, mayWait bool) way {
+	if info.Known {
+		switch info.State {
+		case sockopt.CloseWait:
+			if p.SparePeer && info.Unread == 0 && info.Unsent == 0 {
+				return waySparePeer
+			}
+			return wayPeer
+		case sockopt.Closed:
+			return wayDead
+		case sockopt.FinWait1, sockopt.FinWait2:
+			return wayPlain // the owner's CloseWrite was the first FIN
+		}
+	}
+	if fact == Broken {
+		return wayAbort
+	}
+	if fact.patient() && mayWait {
+		return wayWait
+	}
+	if fact == parting {
+		// The peer has been told and has had its time. What it was sent before
+		// may still be unread, so only Abort goes on over unacknowledged data.
+		if p.Fallback != Plain && (!info.Known || info.Unsent == 0 && info.Unread == 0) {
+			return wayAbort
+		}
+		return wayPlain
+	}
+	complete := fact != Unsure || info.Known && info.PeerSpokeLast && info.Unsent == 0
+	if fact == Unsure && info.Unread > 0 && mayWait {
+		// The kernel answers a close over unread data with a reset, which
+		// could take from the peer what it has not read yet. Read it away.
+		return wayWait
+	}
+	switch p.Fallback {
+	case FinThenReset:
+		if complete && info.Known {
+			return wayFinReset
+		}
+	case Abort:
+		switch {
+		case info.Known && info.Unsent == 0 && info.Unread == 0,
+			!info.Known && complete:
+			return wayAbort
+		case mayWait && fact != Abandoned:
+			return wayWait // for the acknowledgement
+		case complete && info.Known:
+			return wayFinReset
+		}
+	}
+	return wayPlain
+}
+
+// leave ends the connection, or hands it to a farewell.
+func (c *Conn) leave() error {
+	if c.raw == nil {
+		c.closer.settle(c, inquest{ending: Lost})
+		return c.tcpConn.Close()
+	}
+	info, err := sockopt.ReadInfo(c.raw)
+	if err != nil {
+		info = sockopt.Info{}
+	}
+	p := c.closer.Policy.orDefault()
+	mayWait := p.wait() > 0
+	w := p.choose(info, c.told(), mayWait)
+	hurried := false
+	if w == wayWait {
+		if c.beginFarewell() {
+			return c.tcpConn.Close()
+		}
+		hurried = true
+		w = p.choose(info, c.told(), false)
+	}
+	q := c.prepare(c.raw, w, info)
+	q.hurried = hurried
+	err = c.tcpConn.Close()
+	c.closer.settle(c, q)
+	return err
+}
+
+// prepare sets the options on the connection's last descriptor for closing it
+// this way, and returns what to expect.
+func (c *Conn) prepare(raw syscall.RawConn, w way, info sockopt.Info) inquest {
+	q := inquest{rtt: info.RTT}
+	switch w {
+	case wayPeer:
+		q.ending = PeerFirst
+	case waySparePeer:
+		q.ending = PeerFirst
+		sockopt.SetAbort(raw)
+	case wayAbort:
+		q.ending = Aborted
+		if sockopt.SetAbort(raw) != nil {
+			q.ending, q.look = LocalFirst, true
+		}
+	case wayDead:
+		// Reset by the peer, unless the owner's CloseWrite came before the
+		// peer's FIN: then a TIME_WAIT stands.
+		q.ending, q.look = Lost, true
+	case wayFinReset:
+		q.ending, q.look = FinReset, true
+		if info.Unread > 0 {
+			q.ending = Aborted // the kernel resets rather than send FIN
+		}
+		if !c.preset && sockopt.SetFinReset(raw, true) != nil {
+			q.ending = LocalFirst
+		}
+	default:
+		q.ending, q.look = LocalFirst, true
+		if info.Unread > 0 {
+			q.ending = Aborted
+		}
+		if c.preset {
+			sockopt.SetFinReset(raw, false)
+		}
+	}
+	return q
+}
