@@ -1,0 +1,164 @@
+package metrics
+
+import "slices"
+
+// A reference is the model of ghost in its plainest form: everything that is
+// to happen is one unsorted list, and everything that has to be found is
+// searched for.
+type reference struct {
+	now     int64
+	hosts   map[*hostGhost]*refHost
+	pending []refPending // in the order in which they were added
+	idle    []refIdle    // in the order in which they became idle
+}
+
+type refHost struct {
+	dialTime, lastDial int64
+	running            []*refRequest // not ended, in order
+	waiting            []*refRequest // without a connection, in order
+	idle               []int64
+	spoiled            int
+	serverCloses       bool
+	closed, perRequest uint64
+}
+
+type refRequest struct {
+	began, wait, end    int64
+	granted, ended, bad bool
+}
+
+type refPending struct {
+	at   int64
+	host *refHost
+}
+
+type refIdle struct {
+	since int64
+	host  *refHost
+}
+
+func newReference() *reference { return &reference{hosts: map[*hostGhost]*refHost{}} }
+
+func (r *reference) host(h *hostGhost) *refHost {
+	if r.hosts[h] == nil {
+		r.hosts[h] = new(refHost)
+	}
+	return r.hosts[h]
+}
+
+func (r *reference) step(e event) {
+	h := r.host(e.ghost)
+	if e.kind == dialed {
+		if h.dialTime == 0 {
+			h.dialTime = e.at
+		} else {
+			h.dialTime += (e.at - h.dialTime) / 8
+		}
+		return
+	}
+	r.advance(e.at)
+	switch e.kind {
+	case leased:
+		q := &refRequest{began: r.now}
+		h.running = append(h.running, q)
+		if n := len(h.idle); n > 0 {
+			q.granted = true
+			since := h.idle[n-1]
+			h.idle = h.idle[:n-1]
+			// The newest of the host is the last of its entries.
+			for i := len(r.idle) - 1; i >= 0; i-- {
+				if r.idle[i] == (refIdle{since, h}) {
+					r.idle = slices.Delete(r.idle, i, i+1)
+					break
+				}
+			}
+			return
+		}
+		h.waiting = append(h.waiting, q)
+		h.lastDial = max(h.lastDial, r.now+h.dialTime)
+		r.pending = append(r.pending, refPending{h.lastDial, h})
+	case returned:
+		if len(h.running) == 0 {
+			return
+		}
+		q := h.running[0]
+		h.running = h.running[1:]
+		h.perRequest++
+		q.ended, q.end = true, r.now
+		if h.spoiled > 0 {
+			h.spoiled--
+			q.bad = true
+		}
+		r.release(h, q)
+	case spoiled:
+		h.spoiled++
+	case serverCloses:
+		h.serverCloses = true
+	}
+}
+
+func (r *reference) release(h *refHost, q *refRequest) {
+	switch {
+	case !q.granted || !q.ended || q.bad:
+	case q.end+q.wait > r.now:
+		r.pending = append(r.pending, refPending{q.end + q.wait, h})
+	default:
+		r.free(h)
+	}
+}
+
+func (r *reference) free(h *refHost) {
+	if len(h.waiting) > 0 {
+		q := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		q.granted, q.wait = true, r.now-q.began
+		r.release(h, q)
+		return
+	}
+	if len(h.idle) >= 2 {
+		h.closed++
+		return
+	}
+	h.idle = append(h.idle, r.now)
+	r.idle = append(r.idle, refIdle{r.now, h})
+	if len(r.idle) > 100 {
+		r.expireFirst()
+	}
+}
+
+func (r *reference) expireFirst() {
+	h := r.idle[0].host
+	r.idle = r.idle[1:]
+	h.idle = h.idle[1:]
+	if !h.serverCloses {
+		h.closed++
+	}
+}
+
+func (r *reference) advance(now int64) {
+	for {
+		first := -1
+		for i, p := range r.pending {
+			if p.at <= now && (first < 0 || p.at < r.pending[first].at) {
+				first = i
+			}
+		}
+		expiry := int64(1 << 62)
+		if len(r.idle) > 0 {
+			expiry = r.idle[0].since + 90e9
+		}
+		switch {
+		case expiry <= now && (first < 0 || expiry <= r.pending[first].at):
+			r.now = max(r.now, expiry)
+			r.expireFirst()
+		case first >= 0:
+			p := r.pending[first]
+			r.pending = slices.Delete(r.pending, first, first+1)
+			r.now = max(r.now, p.at)
+			r.free(p.host)
+		default:
+			r.now = max(r.now, now)
+			return
+		}
+	}
+}

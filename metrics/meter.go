@@ -1,0 +1,62 @@
+package metrics
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxHosts bounds the hosts that a Meter counts apart.
+const maxHosts = 1000
+
+// A Meter is one set of accounts, usually one for each pool. The zero value is
+// ready to use. A Meter may be used by several goroutines at a time and must
+// not be copied.
+type Meter struct {
+	// hosts is replaced, never changed, so that finding a host takes no lock.
+	hosts atomic.Pointer[map[string]*Host]
+
+	mu    sync.Mutex // held to replace hosts
+	start time.Time  // what events count from; set with the first host
+
+	feed feed
+}
+
+// Host returns the ledger of one destination, such as "example.com:443". It
+// always returns the same one for the same name; the names beyond the first
+// thousand share one that is called "_other". It is cheap enough to be called
+// for each request.
+func (m *Meter) Host(name string) *Host {
+	if h := m.known()[name]; h != nil {
+		return h
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	hosts := m.known()
+	if len(hosts) >= maxHosts {
+		name = overflowName
+	}
+	if h := hosts[name]; h != nil {
+		return h
+	}
+	if hosts == nil {
+		m.start = time.Now()
+	}
+	h := &Host{name: name, start: m.start, feed: &m.feed}
+	h.ghost.init()
+	more := maps.Clone(hosts)
+	if more == nil {
+		more = make(map[string]*Host)
+	}
+	more[name] = h
+	m.hosts.Store(&more)
+	return h
+}
+
+func (m *Meter) known() map[string]*Host {
+	if p := m.hosts.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

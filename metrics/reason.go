@@ -1,0 +1,44 @@
+package metrics
+
+// Why a connection leaves, for [Conn.Leave]. Other reasons may be given; they
+// should be few, since each is a time series.
+const (
+	IdleTimeout    = "idle_timeout"     // it rested too long
+	MaxAge         = "max_age"          // it had lived too long
+	MaxRequests    = "max_requests"     // it had carried enough requests
+	MaxIdle        = "max_idle"         // too many were resting
+	ServerClose    = "server_close"     // the peer closed, or said that it would
+	GoAway         = "goaway"           // the peer sent GOAWAY
+	CloseIdle      = "close_idle"       // CloseIdleConnections
+	Shutdown       = "shutdown"         // the pool was shut down
+	Canceled       = "canceled"         // its request was cancelled
+	Timeout        = "timeout"          // its request, or a ping, timed out
+	BodyNotDrained = "body_not_drained" // its response was not read to the end
+	Error          = "error"            // it failed
+	Stale          = "stale"            // it was found dead when it was to be lent
+	Upgraded       = "upgraded"         // it speaks another protocol now
+	Closed         = "closed"           // nobody said why
+)
+
+// maxReasons bounds the reasons that one host counts apart. The others are
+// counted as overflowName.
+const maxReasons = 50
+
+// overflowName takes what exceeds a bound on the number of names.
+const overflowName = "_other"
+
+// endedByPeer says whether reason, given to a resting connection, shows that
+// its server closes idle connections.
+func endedByPeer(reason string) bool {
+	return reason == ServerClose || reason == Stale
+}
+
+// endsExchange says whether reason, given to a busy connection, would have
+// ended the connection of any pool. Our own limits would not.
+func endsExchange(reason string) bool {
+	switch reason {
+	case ServerClose, GoAway, Canceled, Timeout, BodyNotDrained, Error, Upgraded:
+		return true
+	}
+	return false
+}

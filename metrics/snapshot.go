@@ -1,0 +1,178 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lastack/lastack/linger"
+)
+
+// The models of [Snapshot.WouldHave]; the package comment describes them.
+const (
+	PerRequest     = "per_request"
+	NetHTTPDefault = "net_http_default"
+)
+
+// A Snapshot is the accounts of a [Meter] at one moment. It is the caller's,
+// who may change it. All counts are since the Meter's beginning.
+type Snapshot struct {
+	Requests   uint64 `json:"requests"`    // begun, each once
+	Leases     uint64 `json:"leases"`      // attempts that got a connection
+	Reused     uint64 `json:"reused"`      // of those, on one that had served before
+	Dials      uint64 `json:"dials"`       // started
+	DialErrors uint64 `json:"dial_errors"` // of those, failed
+	Waits      uint64 `json:"waits"`       // requests that found no connection free
+	Retries    uint64 `json:"retries"`     // attempts after the first
+	Born       uint64 `json:"born"`        // connections
+	Unmanaged  uint64 `json:"unmanaged"`   // of those, with an ending that is not ours to choose
+	Hurried    uint64 `json:"hurried"`     // farewells that skipped their wait for the peer
+
+	Dialing int64 `json:"dialing"` // dials in progress
+	Resting int64 `json:"resting"` // connections that are kept and serve no request
+	Busy    int64 `json:"busy"`    // connections that serve a request
+	Leaving int64 `json:"leaving"` // connections that will not serve any more
+
+	Ended   map[linger.Ending]uint64 `json:"ended"`   // how connections ended
+	Reasons map[string]uint64        `json:"reasons"` // why they left
+
+	TimeWaits uint64            `json:"time_waits"` // that our connections left here, as the kernel says
+	WouldHave map[string]uint64 `json:"would_have"` // model → TIME_WAITs that it would have left
+
+	Hosts []HostSnapshot `json:"hosts,omitempty"` // the same for each host, by name
+}
+
+// A HostSnapshot is the part of a [Snapshot] that concerns one host. Its Hosts
+// is nil.
+type HostSnapshot struct {
+	Name string `json:"name"` // as given to Meter.Host
+	Snapshot
+}
+
+// Snapshot returns the accounts as they are now. It may be called at any time;
+// each host is read at one moment, so [Snapshot.Balance] holds even while
+// connections move.
+func (m *Meter) Snapshot() Snapshot {
+	total := Snapshot{
+		Ended:     make(map[linger.Ending]uint64),
+		Reasons:   make(map[string]uint64),
+		WouldHave: map[string]uint64{PerRequest: 0, NetHTTPDefault: 0},
+	}
+	hosts := m.known()
+	if len(hosts) == 0 {
+		return total
+	}
+	names := slices.Sorted(maps.Keys(hosts))
+	for _, name := range names {
+		total.Hosts = append(total.Hosts, HostSnapshot{name, hosts[name].snapshot()})
+	}
+	m.feed.settle(hosts[names[0]].now(), func() {
+		for i, name := range names {
+			g := &hosts[name].ghost
+			total.Hosts[i].WouldHave[PerRequest] = g.perRequest
+			total.Hosts[i].WouldHave[NetHTTPDefault] = g.closed
+		}
+	})
+	for _, h := range total.Hosts {
+		total.add(h.Snapshot)
+	}
+	return total
+}
+
+// add adds the counts of h to those of s.
+func (s *Snapshot) add(h Snapshot) {
+	s.Requests += h.Requests
+	s.Leases += h.Leases
+	s.Reused += h.Reused
+	s.Dials += h.Dials
+	s.DialErrors += h.DialErrors
+	s.Waits += h.Waits
+	s.Retries += h.Retries
+	s.Born += h.Born
+	s.Unmanaged += h.Unmanaged
+	s.Hurried += h.Hurried
+	s.Dialing += h.Dialing
+	s.Resting += h.Resting
+	s.Busy += h.Busy
+	s.Leaving += h.Leaving
+	s.TimeWaits += h.TimeWaits
+	addMap(s.Ended, h.Ended)
+	addMap(s.Reasons, h.Reasons)
+	addMap(s.WouldHave, h.WouldHave)
+}
+
+func addMap[K comparable](to, from map[K]uint64) {
+	for k, n := range from {
+		to[k] += n
+	}
+}
+
+// Balance returns nil if every connection that was born is in one place, in
+// all and for each host, and nothing is counted below zero. Otherwise the
+// error names what does not balance.
+func (s Snapshot) Balance() error {
+	err := s.balance("in all")
+	for _, h := range s.Hosts {
+		err = errors.Join(err, h.balance(h.Name))
+	}
+	return err
+}
+
+func (s Snapshot) balance(name string) error {
+	var ended uint64
+	for _, n := range s.Ended {
+		ended += n
+	}
+	var err error
+	if s.Dialing < 0 || s.Resting < 0 || s.Busy < 0 || s.Leaving < 0 {
+		err = fmt.Errorf("metrics: %s: less than none: %d dialing, %d resting, %d busy, %d leaving",
+			name, s.Dialing, s.Resting, s.Busy, s.Leaving)
+	}
+	if found := s.Resting + s.Busy + s.Leaving + int64(ended); int64(s.Born) != found {
+		err = errors.Join(err, fmt.Errorf("metrics: %s: %d connections born, but %d accounted for: %d resting, %d busy, %d leaving, %d ended",
+			name, s.Born, found, s.Resting, s.Busy, s.Leaving, ended))
+	}
+	return err
+}
+
+// String returns a summary of some lines for people to read. Programs should
+// read the fields.
+func (s Snapshot) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "requests:    %d (%d of %d leases reused a connection; %d waits, %d retries)\n",
+		s.Requests, s.Reused, s.Leases, s.Waits, s.Retries)
+	fmt.Fprintf(&b, "dials:       %d (%d failed, %d in progress)\n", s.Dials, s.DialErrors, s.Dialing)
+	fmt.Fprintf(&b, "connections: %d born, %d resting, %d busy, %d leaving\n", s.Born, s.Resting, s.Busy, s.Leaving)
+	ended := make(map[string]uint64, len(s.Ended))
+	for e, n := range s.Ended {
+		ended[e.String()] = n
+	}
+	fmt.Fprintf(&b, "ended:       %s\n", counts(ended))
+	fmt.Fprintf(&b, "left for:    %s\n", counts(s.Reasons))
+	fmt.Fprintf(&b, "TIME_WAITs:  %d; would have been at least %d with net/http's defaults, up to %d with a connection per request\n",
+		s.TimeWaits, s.WouldHave[NetHTTPDefault], s.WouldHave[PerRequest])
+	return b.String()
+}
+
+// counts prints a map of counts, the largest first.
+func counts(m map[string]uint64) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	names := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		if m[a] != m[b] {
+			if m[a] > m[b] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%s %d", name, m[name])
+	}
+	return strings.Join(parts, ", ")
+}
