@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/lastack/lastack/linger"
+import (
+	"sync/atomic"
+
+	"github.com/lastack/lastack/linger"
+)
 
 // A Conn is the account of one connection's life, from [Host.Born]:
 //
@@ -13,19 +17,20 @@ import "github.com/lastack/lastack/linger"
 type Conn struct {
 	host *Host
 
+	// place goes between busy and resting at any time; otherwise it changes
+	// only while host.mu is held.
+	place atomic.Uint32
+
 	// guarded by host.mu
-	place  place
-	rested bool   // it was resting when it left
-	inWait bool   // TimeWait has been called
-	reason string // the first that was given; or ""
+	rested   bool   // it was resting when it left
+	timeWait bool   // TimeWait has been called
+	reason   string // the first that was given; or ""
 }
 
 var _ linger.Account = (*Conn)(nil)
 
-type place uint8
-
 const (
-	busy place = iota
+	busy uint32 = iota
 	resting
 	leaving
 	ended
@@ -33,26 +38,16 @@ const (
 
 // Rest says that the connection serves no request any more and is kept.
 func (c *Conn) Rest() {
-	h := c.host
-	h.mu.Lock()
-	if c.place == busy {
-		c.place = resting
-		h.busy--
-		h.resting++
+	if c.place.CompareAndSwap(busy, resting) {
+		c.host.live.Add(oneResting - oneBusy)
 	}
-	h.mu.Unlock()
 }
 
 // Busy says that the connection serves a request.
 func (c *Conn) Busy() {
-	h := c.host
-	h.mu.Lock()
-	if c.place == resting {
-		c.place = busy
-		h.resting--
-		h.busy++
+	if c.place.CompareAndSwap(resting, busy) {
+		c.host.live.Add(oneBusy - oneResting)
 	}
-	h.mu.Unlock()
 }
 
 // Leave says that the connection will not serve any more, and why. The first
@@ -64,7 +59,7 @@ func (c *Conn) Leave(reason string) {
 	first := c.reason == "" && reason != ""
 	if first {
 		c.reason = reason
-		if c.place == ended {
+		if c.place.Load() == ended {
 			h.countReason(Closed, -1)
 		}
 		h.countReason(reason, 1)
@@ -88,17 +83,23 @@ func (c *Conn) Leave(reason string) {
 // must be held.
 func (c *Conn) leave() {
 	h := c.host
-	switch c.place {
-	case busy:
-		h.busy--
-	case resting:
-		h.resting--
-		c.rested = true
-	default:
+	for {
+		from := c.place.Load()
+		if from == leaving || from == ended {
+			return
+		}
+		if !c.place.CompareAndSwap(from, leaving) {
+			continue // it came to rest, or got busy
+		}
+		h.leaving++
+		if from == busy {
+			h.live.Add(-oneBusy)
+		} else {
+			h.live.Add(-oneResting)
+			c.rested = true
+		}
 		return
 	}
-	c.place = leaving
-	h.leaving++
 }
 
 // Closing says that the connection has been closed and that its farewell
@@ -118,11 +119,11 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.place == ended {
+	if c.place.Load() == ended {
 		return
 	}
 	c.leave()
-	c.place = ended
+	c.place.Store(ended)
 	h.leaving--
 	h.ended[e]++
 	if hurried {
@@ -138,10 +139,10 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 func (c *Conn) TimeWait() {
 	h := c.host
 	h.mu.Lock()
-	first := !c.inWait
-	c.inWait = true
+	first := !c.timeWait
+	c.timeWait = true
 	h.mu.Unlock()
 	if first {
-		h.inWait.Add(1)
+		h.timeWaits.Add(1)
 	}
 }

@@ -13,13 +13,13 @@ func TestConn(t *testing.T) {
 	calls := []struct {
 		name string
 		call func(*Conn)
-		next map[place]place // where it does anything
+		next map[uint32]uint32 // where it does anything
 	}{
-		{"Rest", (*Conn).Rest, map[place]place{busy: resting}},
-		{"Busy", (*Conn).Busy, map[place]place{resting: busy}},
-		{"Leave", func(c *Conn) { c.Leave(MaxAge) }, map[place]place{busy: leaving, resting: leaving}},
-		{"Closing", (*Conn).Closing, map[place]place{busy: leaving, resting: leaving}},
-		{"Ended", func(c *Conn) { c.Ended(linger.PeerFirst, true) }, map[place]place{busy: ended, resting: ended, leaving: ended}},
+		{"Rest", (*Conn).Rest, map[uint32]uint32{busy: resting}},
+		{"Busy", (*Conn).Busy, map[uint32]uint32{resting: busy}},
+		{"Leave", func(c *Conn) { c.Leave(MaxAge) }, map[uint32]uint32{busy: leaving, resting: leaving}},
+		{"Closing", (*Conn).Closing, map[uint32]uint32{busy: leaving, resting: leaving}},
+		{"Ended", func(c *Conn) { c.Ended(linger.PeerFirst, true) }, map[uint32]uint32{busy: ended, resting: ended, leaving: ended}},
 		{"TimeWait", (*Conn).TimeWait, nil},
 	}
 	const length = 5
@@ -49,7 +49,7 @@ func TestConn(t *testing.T) {
 		}
 		s := m.Snapshot()
 		got := fmt.Sprint(s.Busy, s.Resting, s.Leaving, s.Ended[linger.PeerFirst], s.Hurried)
-		want := map[place]string{busy: "1 0 0 0 0", resting: "0 1 0 0 0", leaving: "0 0 1 0 0", ended: "0 0 0 1 1"}[at]
+		want := map[uint32]string{busy: "1 0 0 0 0", resting: "0 1 0 0 0", leaving: "0 0 1 0 0", ended: "0 0 0 1 1"}[at]
 		if got != want || s.TimeWaits != timeWait || s.Balance() != nil {
 			t.Fatalf("%s: busy, resting, leaving, ended, hurried = %s, want %s; %d TIME_WAITs, want %d; %v", path, got, want, s.TimeWaits, timeWait, s.Balance())
 		}
@@ -72,5 +72,20 @@ func TestFirstReasonCounts(t *testing.T) {
 	}
 	if s.Ended[linger.Unknown] != 1 {
 		t.Errorf("an ending that nobody knows counts as %v", s.Ended)
+	}
+}
+
+func TestSplit(t *testing.T) {
+	for _, tt := range []struct{ live, busy, resting int64 }{
+		{0, 0, 0},
+		{3 * oneBusy, 3, 0},
+		{3 * oneResting, 0, 3},
+		{2*oneBusy + 5*oneResting, 2, 5},
+		{-oneBusy + 5*oneResting, 0, 4},
+		{2*oneBusy - oneResting, 1, 0},
+	} {
+		if busy, resting := split(tt.live); busy != tt.busy || resting != tt.resting {
+			t.Errorf("split(%#x) = %d, %d; want %d, %d", tt.live, busy, resting, tt.busy, tt.resting)
+		}
 	}
 }

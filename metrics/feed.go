@@ -69,6 +69,10 @@ func (f *feed) add(e event) {
 // work lets the ghost have the buffered events. Both locks must be held; work
 // releases mu as soon as it has the buffer.
 func (f *feed) work() {
+	if len(f.buf) == 0 {
+		f.mu.Unlock()
+		return
+	}
 	if cap(f.sim.spare) == 0 {
 		f.sim.spare = make([]event, 0, batch)
 	}
