@@ -1,0 +1,308 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
+)
+
+// A conn is one connection of a group: an HTTP/1.1 connection with one slot, or an
+// HTTP/2 connection with many.
+//
+// Its ClientConn calls onState from within Reserve, Release, RoundTrip and
+// Close, so none of these is called under a lock; Err, Available and
+// InFlight call nothing.
+type conn struct {
+	g     *group
+	cc    *http.ClientConn
+	raw   net.Conn     // what net/http reads and writes; for httptrace
+	nc    *linger.Conn // nil: unmanaged
+	life  *metrics.Conn
+	h2    bool
+	tls   bool
+	born  time.Time
+	fresh atomic.Bool // no request has succeeded on it
+
+	current atomic.Pointer[exchange] // HTTP/1.1: whose turn it is
+	looking atomic.Bool              // somebody is in nc.Pending
+
+	// Guarded by g.mu.
+	where   place
+	streams int       // requests that were given a slot and are not done
+	pending int       // those among them whose slot is not reserved yet
+	settled bool      // HTTP/2: the server's SETTINGS are known
+	uses    int       // requests that were given a slot, ever
+	rested  time.Time // since when it rests
+	pinged  time.Time // when it last was pinged, or came to rest
+	oldAt   time.Time // when it has reached its age; zero: never
+	ancient time.Time // when it leaves even if it rests; zero: never
+	reason  string    // why it leaves
+	pinging bool      // the request under way is a ping of the pool's own
+	settler *time.Timer
+}
+
+// A place is where a connection is in its life.
+type place uint8
+
+const (
+	// busy: it serves requests, or is about to. An HTTP/2 connection that is
+	// busy may take more.
+	busy place = iota
+
+	// resting: it serves none and may be lent.
+	resting
+
+	// leaving: it is not lent any more, and is closed when its last request is done.
+	leaving
+
+	// gone: the group has forgotten it.
+	gone
+)
+
+// settingsWait is how long a new HTTP/2 connection carries one request only if
+// nothing tells that the server's SETTINGS have come. Reservations beyond what
+// SETTINGS then allow would block one another for ever.
+const settingsWait = 100 * time.Millisecond
+
+// guessedStreams is what an HTTP/2 connection allows before SETTINGS say so.
+const guessedStreams = 100
+
+// newConn makes cc a connection of the group, busy and without a request.
+func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
+	c := &conn{
+		g: g, cc: cc, raw: b.raw, nc: b.conn, life: b.life,
+		tls:  g.key.Scheme == "https",
+		born: time.Now(),
+	}
+	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c
+	c.fresh.Store(true)
+	if age := g.t.cfg.maxAge; age > 0 {
+		c.oldAt = c.born.Add(age*8/10 + rand.N(age/10+1))
+		c.ancient = c.oldAt.Add(age / 10)
+	}
+	c.tell(c.restFact())
+	cc.SetStateHook(func(*http.ClientConn) { c.onState() })
+	if c.h2 {
+		g.host.Multiplexed()
+	}
+	return c
+}
+
+func (c *conn) tell(f linger.Fact) {
+	if c.nc != nil {
+		c.nc.Tell(f)
+	}
+}
+
+// restFact is what is known of the connection while no request is under way.
+func (c *conn) restFact() linger.Fact {
+	switch {
+	case c.tls:
+		return linger.Owed // crypto/tls says close_notify as it closes
+	case c.h2:
+		return linger.RestingHTTP2
+	}
+	return linger.Complete
+}
+
+// slotsLocked returns how many more requests the connection may be given.
+func (c *conn) slotsLocked() int {
+	if c.where >= leaving || c.cc.Err() != nil {
+		return 0
+	}
+	if !c.h2 {
+		return 1 - c.streams
+	}
+	if limit := c.g.t.cfg.maxRequests; limit > 0 && c.uses >= limit {
+		return 0
+	}
+	available := c.cc.Available()
+	if !c.settled {
+		if !c.fresh.Load() || available+c.cc.InFlight() != guessedStreams {
+			c.settled = true
+		} else {
+			return 1 - c.streams
+		}
+	}
+	// Slots that were given but are not reserved yet are still available.
+	return available - c.pending
+}
+
+// takeLocked gives a slot to a request.
+func (c *conn) takeLocked() {
+	c.streams++
+	c.pending++
+	c.uses++
+	c.tell(linger.Underway)
+	if c.h2 && !c.settled && c.settler == nil {
+		c.settler = time.AfterFunc(settingsWait, c.settle)
+	}
+}
+
+// settle says that the server's SETTINGS are known, or as good as.
+func (c *conn) settle() {
+	c.g.mu.Lock()
+	c.settled = true
+	c.g.serveLocked()
+	c.g.mu.Unlock()
+}
+
+// reserve turns a slot that was given into a reservation in the ClientConn. It
+// fails if the connection has died; then the slot is given back.
+func (c *conn) reserve() error {
+	err := c.cc.Reserve()
+	c.g.mu.Lock()
+	c.pending--
+	if err != nil {
+		c.streams--
+	}
+	c.g.mu.Unlock()
+	if err != nil {
+		c.onState() // what it was called for while the slot was pending, it has ignored
+	}
+	return err
+}
+
+// stale reports whether the connection is seen to be dead, or not to be where
+// the pool believes it is, just before it is lent: the server has closed, or
+// has sent something that nobody asked for. Bytes that wait on a TLS or HTTP/2
+// connection may be the protocol's own.
+func (c *conn) stale() bool {
+	if c.nc == nil || !c.looking.CompareAndSwap(false, true) {
+		return false
+	}
+	defer c.looking.Store(false)
+	data, closed := c.nc.Pending()
+	return closed || data && !c.tls && !c.h2
+}
+
+// discard gives the slot back that was taken, and closes the connection.
+func (c *conn) discard(reason string) {
+	g := c.g
+	g.mu.Lock()
+	c.pending--
+	c.streams--
+	g.leaveLocked(c, reason)
+	last := c.streams == 0
+	g.mu.Unlock()
+	if last {
+		c.close()
+	}
+	c.onState()
+}
+
+// lastLocked reports whether the request that was just given the connection is
+// the last that it carries.
+func (c *conn) lastLocked(now time.Time) (reason string, last bool) {
+	switch cfg := &c.g.t.cfg; {
+	case cfg.maxRequests > 0 && c.uses >= cfg.maxRequests:
+		return metrics.MaxRequests, true
+	case !c.oldAt.IsZero() && now.After(c.oldAt):
+		return metrics.MaxAge, true
+	}
+	return "", false
+}
+
+// onState takes in a change of the ClientConn's state: a request is done, a
+// slot is free, the connection is closed. Calls come on any goroutine, may be
+// late, and may stand for several changes, so it compares and never counts.
+func (c *conn) onState() {
+	g := c.g
+	if !c.h2 {
+		c.finishExchange()
+	}
+	g.mu.Lock()
+	if c.where == gone {
+		g.mu.Unlock()
+		return
+	}
+	if err := c.cc.Err(); err != nil {
+		if c.pending > 0 {
+			g.mu.Unlock() // reserve will fail, or has not returned yet, and comes back here
+			return
+		}
+		done := c.streams
+		if c.pinging {
+			done = 0
+		}
+		c.streams = 0
+		g.removeLocked(c)
+		g.mu.Unlock()
+		c.left(err, done)
+		return
+	}
+	inFlight := c.cc.InFlight()
+	if !c.h2 && c.current.Load() != nil {
+		inFlight = 1 // cancelled: it is being closed, and free never again
+	}
+	done := c.streams - c.pending - inFlight
+	if done <= 0 {
+		if c.h2 {
+			g.serveLocked() // the limit may have risen
+		}
+		g.mu.Unlock()
+		return
+	}
+	c.streams -= done
+	ping := c.pinging
+	if c.streams == 0 {
+		c.tell(c.restFact())
+	}
+	surplus := g.returnLocked(c)
+	g.mu.Unlock()
+	if !ping {
+		for range done {
+			g.host.Return()
+		}
+	}
+	g.shed(surplus)
+}
+
+// finishExchange ends the exchange of an HTTP/1.1 connection that has come free,
+// unless a cancellation was first.
+func (c *conn) finishExchange() {
+	if x := c.current.Load(); x != nil && c.cc.Available() == 1 && x.finish() {
+		c.current.CompareAndSwap(x, nil)
+	}
+}
+
+// left is called once, when the connection is closed and forgotten: done requests
+// were under way.
+func (c *conn) left(err error, done int) {
+	if x := c.current.Load(); x != nil {
+		x.finish()
+	}
+	if c.settler != nil {
+		c.settler.Stop()
+	}
+	reason := c.reason
+	if reason == "" {
+		reason = reasonOf(err, done > 0)
+	}
+	if upgraded(err) {
+		// It belongs to the caller now, who closes it.
+		c.tell(linger.Unsure)
+	} else {
+		c.life.Leave(reason)
+		if _, ok := c.raw.(*unmanaged); !ok && c.nc == nil {
+			c.life.Ended(linger.Unknown, false)
+		}
+	}
+	for range done {
+		c.g.host.Return()
+	}
+	c.g.t.log("connection left", c, "reason", reason)
+	c.g.t.exit()
+	c.g.t.forget(c.g)
+}
+
+// close closes a connection that is leaving and has no request.
+func (c *conn) close() {
+	c.life.Leave(c.reason)
+	c.cc.Close()
+}

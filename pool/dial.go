@@ -1,0 +1,170 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+
+	"github.com/lastack/lastack/internal/birth"
+	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
+)
+
+// A dialBirth goes with a dial through net/http, by its context: it takes in
+// what the pool decided and brings back what net/http does not tell.
+type dialBirth struct {
+	proxy *url.URL
+	host  *metrics.Host
+
+	raw   net.Conn      // as net/http got it
+	conn  *linger.Conn  // below raw, or nil if nobody can end it well
+	life  *metrics.Conn // its ledger entry
+	proto string        // that TLS has negotiated
+}
+
+type birthKey struct{}
+
+func birthOf(ctx context.Context) *dialBirth {
+	b, _ := ctx.Value(birthKey{}).(*dialBirth)
+	return b
+}
+
+// account makes the ledger entry of the connection being dialled.
+func (b *dialBirth) account() linger.Account {
+	b.life = b.host.Born(true)
+	return b.life
+}
+
+// dial makes a connection for the group. It is not bound to the context of the
+// request that it began for, whose values it takes: a connection that is paid
+// for joins the pool.
+func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
+	t := g.t
+	b := &dialBirth{proxy: proxy, host: g.host}
+	var ctx context.Context = dialContext{t.cfg.life, values}
+	ctx = context.WithValue(ctx, birthKey{}, b)
+	if g.key.Scheme == "https" {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			TLSHandshakeDone: func(s tls.ConnectionState, err error) { b.proto = s.NegotiatedProtocol },
+		})
+	}
+	in := t.cfg.any
+	if g.key.HTTP1 {
+		in = t.cfg.h1
+	}
+	started := time.Now()
+	g.host.DialStart()
+	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
+	g.host.DialDone(time.Since(started), err)
+	if err != nil {
+		return nil, err
+	}
+	return g.newConn(cc, b), nil
+}
+
+// A dialContext has the values of one context and the end of another.
+type dialContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c dialContext) Value(k any) any {
+	if v := c.Context.Value(k); v != nil {
+		return v
+	}
+	return c.values.Value(k)
+}
+
+// dialContext returns the DialContext of the inner transport.
+func (t *Transport) dialContext(base *http.Transport) func(context.Context, string, string) (net.Conn, error) {
+	dial := t.cfg.dialer.DialContext
+	switch {
+	case t.Dialer != nil:
+	case t.Base != nil && base.DialContext != nil:
+		dial = base.DialContext
+	case t.Base != nil && base.Dial != nil:
+		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return base.Dial(network, addr) }
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		b := birthOf(ctx)
+		c, err := dial(birth.With(ctx, birth.Note{FinReset: true, Account: b.account}), network, addr)
+		if err != nil || c == nil {
+			return c, err
+		}
+		return t.adopt(b, c), nil
+	}
+}
+
+// dialTLSContext returns the DialTLSContext of the inner transport, or nil if
+// base leaves TLS to net/http.
+func (t *Transport) dialTLSContext(base *http.Transport) func(context.Context, string, string) (net.Conn, error) {
+	dial := base.DialTLSContext
+	if dial == nil && base.DialTLS != nil {
+		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return base.DialTLS(network, addr) }
+	}
+	if dial == nil {
+		return nil
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		b := birthOf(ctx)
+		c, err := dial(birth.With(ctx, birth.Note{FinReset: true, Account: b.account}), network, addr)
+		if err != nil || c == nil {
+			return c, err
+		}
+		return t.adopt(b, c), nil
+	}
+}
+
+// adopt makes c a connection that ends well, if it can: a bare TCP connection
+// is wrapped; one that is wrapped already, also below TLS, is taken as it is.
+func (t *Transport) adopt(b *dialBirth, c net.Conn) net.Conn {
+	b.raw = c
+	if tc, ok := c.(*net.TCPConn); ok {
+		conn := t.cfg.dialer.Closer().Conn(tc)
+		conn.SetAccount(b.account())
+		conn.PresetFinReset()
+		b.raw = conn
+	}
+	if b.conn = lingerConn(b.raw); b.conn == nil || b.life == nil {
+		// Somebody else's: it is counted, but nobody sees how it ends.
+		b.conn, b.life = nil, b.host.Born(false)
+		b.raw = &unmanaged{Conn: b.raw, life: b.life}
+		if tc, ok := c.(*tls.Conn); ok {
+			b.raw = tc // net/http needs the type to speak HTTP/2
+		}
+		return b.raw
+	}
+	b.conn.Tell(linger.Abandoned) // until it has become a connection of the pool
+	return b.raw
+}
+
+// lingerConn returns the Conn at or below c, or nil.
+func lingerConn(c net.Conn) *linger.Conn {
+	for {
+		switch x := c.(type) {
+		case *linger.Conn:
+			return x
+		case interface{ NetConn() net.Conn }:
+			c = x.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// An unmanaged is a connection that is not TCP's own, or hides that it is. It
+// passes on everything, and lets the ledger know of its end.
+type unmanaged struct {
+	net.Conn
+	life *metrics.Conn
+}
+
+func (u *unmanaged) Close() error {
+	u.life.Closing()
+	defer u.life.Ended(linger.Unknown, false)
+	return u.Conn.Close()
+}

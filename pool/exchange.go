@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
+)
+
+// send sends the request on the leased connection and returns its response.
+func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, error) {
+	c := l.c
+	if c.h2 {
+		resp, err := c.cc.RoundTrip(req)
+		if err == nil {
+			c.answered()
+		}
+		return resp, err
+	}
+	x := &exchange{conn: c, ctx: detached{ctx}}
+	out := req
+	if ctx.Done() != nil {
+		out = req.WithContext(&x.ctx)
+	}
+	if l.last && !req.Close && !isUpgrade(req.Header) {
+		if out == req {
+			out = req.WithContext(ctx)
+		}
+		out.Close = true // the goodbye of HTTP/1.1
+	}
+	c.current.Store(x)
+	if ctx.Done() != nil {
+		x.stop = context.AfterFunc(ctx, x.cancel)
+	}
+	resp, err := c.cc.RoundTrip(out)
+	if err != nil {
+		c.tell(linger.Abandoned)
+		if x.state.Load() == cancelled {
+			err = context.Cause(ctx)
+		}
+		x.finish()
+		return nil, err
+	}
+	c.answered()
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return resp, nil // the connection is the caller's
+	case resp.Close:
+		c.tell(linger.Owed)
+	}
+	if resp.Body != http.NoBody {
+		x.body.inner = resp.Body
+		x.body.left = resp.ContentLength
+		resp.Body = &x.body
+		x.body.x = x
+	}
+	return resp, nil
+}
+
+// answered notes that a request has succeeded on the connection.
+func (c *conn) answered() {
+	if !c.fresh.Load() {
+		return
+	}
+	c.fresh.Store(false)
+	if c.h2 {
+		c.settle() // SETTINGS come before any response
+	}
+}
+
+// An exchange is one request and its response on an HTTP/1.1 connection. It
+// outlasts RoundTrip, until the body has been read or closed.
+//
+// The ClientConn is given a context that never ends, and a cancellation closes
+// it, which is what net/http itself does to an HTTP/1.1 connection. That spares
+// each request a context that net/http would leave attached to the caller's
+// when the request fails, and lets a drain go on after the caller's "defer
+// cancel()".
+type exchange struct {
+	conn  *conn
+	ctx   detached
+	stop  func() bool // takes back the call of cancel; or nil
+	state atomic.Int32
+	body  body
+}
+
+const (
+	active    = iota
+	done      // the connection is free, or closed
+	cancelled // the connection is about to be closed
+)
+
+// cancel abandons the exchange, if it is not over.
+func (x *exchange) cancel() {
+	if x.state.CompareAndSwap(active, cancelled) {
+		x.conn.abandon(metrics.Canceled)
+	}
+}
+
+// finish ends the exchange. It reports false if a cancellation came first.
+func (x *exchange) finish() bool {
+	if !x.state.CompareAndSwap(active, done) {
+		return false
+	}
+	if x.stop != nil {
+		x.stop()
+	}
+	return true
+}
+
+// detach lets the exchange go on when the caller's context ends.
+func (x *exchange) detach() {
+	if x.stop != nil {
+		x.stop()
+	}
+}
+
+// abandon closes a busy connection whose request nobody wants the rest of.
+func (c *conn) abandon(reason string) {
+	c.g.mu.Lock()
+	c.g.leaveLocked(c, reason)
+	c.g.mu.Unlock()
+	c.tell(linger.Abandoned)
+	c.cc.Close()
+}
+
+// detached is a context with the values of another that never ends.
+type detached struct{ parent context.Context }
+
+func (d *detached) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (d *detached) Done() <-chan struct{}       { return nil }
+func (d *detached) Err() error                  { return nil }
+func (d *detached) Value(k any) any             { return d.parent.Value(k) }
+
+var _ io.ReadCloser = (*body)(nil)

@@ -1,0 +1,284 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lastack/lastack/metrics"
+)
+
+// A group is the connections of one key, and the requests that wait for one.
+//
+// There is one way to a connection: take a slot of one that has any, else have
+// one dialled, and wait for whichever comes first: a slot, or the dial.
+type group struct {
+	t      *Transport
+	key    Key
+	target string // what is dialled
+	host   *metrics.Host
+
+	mu      sync.Mutex // taken after t.mu; nothing is called out to under it
+	dead    bool       // t has forgotten it
+	closed  bool       // after Shutdown
+	resting []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
+	shared  []*conn    // HTTP/2, resting or busy
+	live    map[*conn]struct{}
+	dialing int
+	isH2    bool // the last connection dialled speaks HTTP/2
+	waiters waiterQueue
+	began   uint64      // waiters so far
+	sweeper *time.Timer // nil: not armed
+}
+
+func newGroup(t *Transport, k Key) *group {
+	g := &group{t: t, key: k, target: k.Address, live: make(map[*conn]struct{})}
+	name := k.host()
+	if g.target == "" {
+		g.target = name // net/http dials the proxy and does not look at it
+		if _, _, err := net.SplitHostPort(name); err != nil {
+			g.target = net.JoinHostPort(name, "80")
+		}
+	}
+	g.host = t.cfg.meter.Host(name)
+	return g
+}
+
+// errGroupDead is for the caller to look the group up again.
+var errGroupDead = errors.New("group is dead")
+
+// A lease is a connection with a slot reserved for one request.
+type lease struct {
+	c      *conn
+	reused bool // a request has succeeded on it before
+	idle   time.Duration
+	rested bool // it was resting
+	last   bool // the request is the connection's last
+}
+
+// lease returns a connection with a slot reserved.
+func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
+	waited := false
+	for {
+		l, w, err := g.take(ctx, proxy)
+		if err != nil {
+			return lease{}, err
+		}
+		if w != nil {
+			if !waited {
+				waited = true
+				g.host.Wait()
+			}
+			if l, err = g.await(ctx, w); err != nil {
+				return lease{}, err
+			}
+		}
+		if l.rested && l.c.stale() {
+			l.c.discard(metrics.Stale)
+			continue
+		}
+		l.reused = !l.c.fresh.Load()
+		err = l.c.reserve()
+		if err != nil && l.reused {
+			continue // it died at rest; nothing was written to it
+		}
+		g.host.Lease(l.reused)
+		if err != nil {
+			// A new connection that cannot be reserved goes on to RoundTrip,
+			// which says why. Trying again could go on for ever.
+			g.host.Return()
+		}
+		if g.t.closeIdle.Load() {
+			g.t.closeIdle.Store(false)
+		}
+		return l, nil
+	}
+}
+
+// take takes a slot if there is one, else it queues up and sees to a dial.
+func (g *group) take(ctx context.Context, proxy *url.URL) (lease, *waiter, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || g.dead {
+		return lease{}, nil, errGroupDead
+	}
+	if g.waiters.len == 0 {
+		if c := g.pickLocked(); c != nil {
+			return g.leaseLocked(c), nil, nil
+		}
+	}
+	if m := g.t.cfg.maxWaiters; m > 0 && g.waiters.len >= m && g.full() {
+		return lease{}, nil, &Error{Op: "lease", Key: g.key, Err: ErrBusy}
+	}
+	g.began++
+	w := &waiter{ctx: ctx, proxy: proxy, seq: g.began, ready: make(chan result, 1)}
+	g.waiters.push(w)
+	g.dialLocked()
+	return lease{}, w, nil
+}
+
+// full reports whether no further dial may begin.
+func (g *group) full() bool {
+	cfg := &g.t.cfg
+	return g.dialing >= cfg.maxDials || cfg.maxConns > 0 && len(g.live)+g.dialing >= cfg.maxConns
+}
+
+// pickLocked returns a connection with a free slot, or nil.
+func (g *group) pickLocked() *conn {
+	for _, c := range g.shared {
+		if c.slotsLocked() > 0 && !c.overdueLocked() {
+			return c
+		}
+	}
+	for i := range g.resting {
+		if g.t.Order == LIFO {
+			i = len(g.resting) - 1 - i
+		}
+		if c := g.resting[i]; c.slotsLocked() > 0 && !c.overdueLocked() {
+			return c
+		}
+	}
+	return nil
+}
+
+// leaseLocked gives a slot of c to a request.
+func (g *group) leaseLocked(c *conn) lease {
+	l := lease{c: c}
+	now := time.Now()
+	if c.where == resting {
+		l.rested = true
+		l.idle = now.Sub(c.rested)
+		g.wakeLocked(c)
+	}
+	c.takeLocked()
+	if reason, last := c.lastLocked(now); last {
+		l.last = true
+		g.leaveLocked(c, reason)
+	}
+	return l
+}
+
+// addLocked makes c, which a dial has brought, a connection of the group. It
+// rests: what comes next is to serve the waiters.
+func (g *group) addLocked(c *conn) {
+	g.live[c] = struct{}{}
+	if c.h2 {
+		g.shared = append(g.shared, c)
+	}
+	g.restLocked(c)
+}
+
+// restLocked puts c, which is busy without a request, to rest.
+func (g *group) restLocked(c *conn) {
+	c.where = resting
+	c.pinged = time.Now()
+	if c.pinging {
+		c.pinging = false // a ping was no use: it rests as long as it did
+	} else {
+		c.rested = c.pinged
+	}
+	if !c.h2 {
+		at, _ := slices.BinarySearchFunc(g.resting, c, func(a, b *conn) int { return a.rested.Compare(b.rested) })
+		if at == len(g.resting)-1 && !c.rested.Before(g.resting[at].rested) {
+			at++ // a tie: the latest comes last
+		}
+		g.resting = slices.Insert(g.resting, at, c)
+	}
+	g.t.resting.Add(1)
+	c.life.Rest()
+}
+
+// wakeLocked ends c's rest.
+func (g *group) wakeLocked(c *conn) {
+	c.where = busy
+	if !c.h2 {
+		g.resting = remove(g.resting, c)
+	}
+	g.t.resting.Add(-1)
+	c.life.Busy()
+}
+
+// leaveLocked has c lent no more. When it has no request any more it is to be closed.
+func (g *group) leaveLocked(c *conn, reason string) {
+	if c.where >= leaving {
+		return
+	}
+	if c.where == resting {
+		g.wakeLocked(c)
+	}
+	if c.h2 {
+		g.shared = remove(g.shared, c)
+	}
+	c.where = leaving
+	c.reason = reason
+}
+
+// removeLocked forgets c, which is closed.
+func (g *group) removeLocked(c *conn) {
+	reason := c.reason
+	g.leaveLocked(c, reason)
+	c.where = gone
+	delete(g.live, c)
+	g.dialLocked() // there may be room for another now
+}
+
+// returnLocked takes c back, which has fewer requests than before. It returns
+// a connection that the caller must close after Unlock, or nil.
+func (g *group) returnLocked(c *conn) (surplus *conn) {
+	if c.streams > 0 {
+		g.serveLocked()
+		return nil
+	}
+	if c.where == leaving {
+		return c
+	}
+	switch {
+	case g.closed:
+		g.leaveLocked(c, metrics.Shutdown)
+		return c
+	case g.t.closeIdle.Load() && g.waiters.len == 0:
+		g.leaveLocked(c, metrics.CloseIdle)
+		return c
+	}
+	if c.where == busy {
+		g.restLocked(c)
+	}
+	g.serveLocked()
+	if c.where == resting {
+		g.armLocked()
+		return g.surplusLocked()
+	}
+	return nil
+}
+
+// serveLocked gives slots to those who wait.
+func (g *group) serveLocked() {
+	for g.waiters.len > 0 {
+		c := g.pickLocked()
+		if c == nil {
+			return
+		}
+		g.waiters.pop().ready <- result{lease: g.leaseLocked(c)}
+	}
+}
+
+// emptyLocked reports whether the group has nothing left.
+func (g *group) emptyLocked() bool {
+	return len(g.live) == 0 && g.dialing == 0 && g.waiters.len == 0
+}
+
+// remove takes c off the list; it is most often the last.
+func remove(list []*conn, c *conn) []*conn {
+	if n := len(list); n > 0 && list[n-1] == c {
+		list[n-1] = nil
+		return list[:n-1]
+	}
+	if i := slices.Index(list, c); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}

@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
+)
+
+// ping sends the HTTP/1.1 ping on a connection that the sweeper has taken for it.
+func (c *conn) ping() {
+	p := c.g.t.Ping
+	req := c.ownRequest(http.MethodOptions, "*")
+	if p.Path != "" {
+		req = c.ownRequest(http.MethodHead, p.Path)
+	}
+	if err := c.ask(req, p); err != nil {
+		c.tell(linger.Broken) // nobody answers: the port is not to be held for it
+		c.abandonPing()
+	}
+}
+
+// askToClose asks the server to close a connection that has left the group, and
+// lets net/http close it, which waits for the server.
+func (c *conn) askToClose() {
+	req := c.ownRequest(http.MethodOptions, "*")
+	req.Close = true
+	c.g.mu.Lock()
+	c.streams++
+	c.pending++
+	c.pinging = true
+	c.g.mu.Unlock()
+	c.life.Leave(c.reason)
+	if err := c.ask(req, c.g.t.Ping); err != nil {
+		c.tell(linger.Abandoned)
+	} else {
+		c.tell(linger.Owed)
+	}
+	c.cc.Close()
+	c.onState()
+}
+
+// ask sends a request of the pool's own and reads its response.
+func (c *conn) ask(req *http.Request, p PingConfig) error {
+	if err := c.reserve(); err != nil {
+		return nil // it has died and left by itself
+	}
+	ctx, cancel := context.WithTimeout(c.g.t.cfg.life, p.timeout())
+	defer cancel()
+	resp, err := c.cc.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.CopyN(io.Discard, resp.Body, drainBytes)
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// ownRequest returns a request of the pool's own to the connection's server.
+func (c *conn) ownRequest(method, path string) *http.Request {
+	k := c.g.key
+	u := &url.URL{Scheme: k.Scheme, Host: c.g.target, Path: path}
+	if path == "*" {
+		u.Path, u.Opaque = "", "*"
+	}
+	return &http.Request{Method: method, URL: u, Host: c.g.target, Header: make(http.Header)}
+}
+
+// abandonPing closes a connection whose ping has failed.
+func (c *conn) abandonPing() {
+	c.g.mu.Lock()
+	c.g.leaveLocked(c, metrics.Timeout)
+	c.g.mu.Unlock()
+	c.cc.Close()
+	c.onState()
+}

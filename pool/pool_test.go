@@ -1,0 +1,110 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// get sends a GET and reads the response to its end.
+func get(t testing.TB, rt http.RoundTripper, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+// shutdown shuts tr down and checks that its accounts balance.
+func shutdown(t testing.TB, tr *Transport) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := tr.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	s := tr.Stats()
+	if err := s.Balance(); err != nil {
+		t.Error(err)
+	}
+	if n := s.Resting + s.Busy + s.Leaving + s.Dialing; n != 0 {
+		t.Errorf("%d connections are left after Shutdown: %v", n, s)
+	}
+}
+
+// newServer starts a server that speaks as its name says: "http", "https",
+// "h2" or "h2c". It returns the server and a Base for it.
+func newServer(t testing.TB, proto string, h http.Handler) (*httptest.Server, *http.Transport) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConns = 0
+	p := new(http.Protocols)
+	switch proto {
+	case "http", "https":
+		p.SetHTTP1(true)
+	case "h2":
+		p.SetHTTP2(true)
+	case "h2c":
+		p.SetUnencryptedHTTP2(true)
+	}
+	srv.Config.Protocols = p
+	base.Protocols = p
+	if proto == "https" || proto == "h2" {
+		srv.EnableHTTP2 = proto == "h2"
+		srv.StartTLS()
+		base.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		base.TLSClientConfig.NextProtos = nil
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(srv.Close)
+	return srv, base
+}
+
+var protos = []string{"http", "https", "h2", "h2c"}
+
+func TestRoundTrip(t *testing.T) {
+	for _, proto := range protos {
+		t.Run(proto, func(t *testing.T) {
+			srv, base := newServer(t, proto, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%s %s", r.Proto, r.URL.Path)
+			}))
+			tr := &Transport{Base: base}
+			defer shutdown(t, tr)
+			want := "HTTP/1.1 /x"
+			if proto == "h2" || proto == "h2c" {
+				want = "HTTP/2.0 /x"
+			}
+			for range 10 {
+				if got := get(t, tr, srv.URL+"/x"); got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+			if s := tr.Stats(); s.Dials != 1 || s.Reused != 9 || s.Requests != 10 {
+				t.Errorf("%d requests, %d dials, %d reused; want 10, 1, 9", s.Requests, s.Dials, s.Reused)
+			}
+			var wg sync.WaitGroup
+			for range 200 {
+				wg.Go(func() { get(t, tr, srv.URL+"/x") })
+			}
+			wg.Wait()
+		})
+	}
+}
