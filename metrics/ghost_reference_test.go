@@ -1,6 +1,9 @@
 package metrics
 
-import "slices"
+import (
+	"slices"
+	"testing"
+)
 
 // A reference is the model of ghost in its plainest form: everything that is
 // to happen is one unsorted list, and everything that has to be found is
@@ -161,4 +164,41 @@ func (r *reference) advance(now int64) {
 			return
 		}
 	}
+}
+
+// FuzzGhost looks for a sequence of events over which the ghost and the
+// reference disagree.
+func FuzzGhost(f *testing.F) {
+	f.Add([]byte("\x03\x10\x00\x01\x00\x01\x00\x01\x01\x01\x01\x01\x01\x01"))
+	f.Add([]byte{3, 200, 0, 1, 1, 1, 0, 0, 2, 0, 1, 0, 4, 0, 0, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = b[:min(len(b), 1000)] // the reference is slow
+		var hosts [3]*hostGhost
+		for i := range hosts {
+			hosts[i] = newHostGhost()
+		}
+		g, ref := new(ghost), newReference()
+		now := int64(0)
+		for ; len(b) >= 2; b = b[2:] {
+			e := event{ghost: hosts[b[0]/5%3], kind: kind(b[0] % 5)}
+			// Cubes reach from nothing to beyond the idle timeout.
+			step := int64(b[1]) * int64(b[1]) * int64(b[1]) * 10e3
+			if e.kind == dialed {
+				e.at = step
+			} else {
+				now += step
+				e.at = now
+			}
+			g.step(e)
+			ref.step(e)
+		}
+		g.advance(now + 100e9)
+		ref.advance(now + 100e9)
+		for i, h := range hosts {
+			if r := ref.host(h); h.closed != r.closed || h.perRequest != r.perRequest || h.nIdle != len(r.idle) {
+				t.Errorf("host %d: closed %d, per request %d, idle %d; the reference has %d, %d, %d",
+					i, h.closed, h.perRequest, h.nIdle, r.closed, r.perRequest, len(r.idle))
+			}
+		}
+	})
 }

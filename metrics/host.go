@@ -16,7 +16,6 @@ type Host struct {
 	name  string
 	start time.Time // of the Meter
 	feed  *feed
-	ghost hostGhost // guarded by feed.sim.mu
 
 	requests, retries, waits  atomic.Uint64
 	leasedNew, leasedReused   atomic.Uint64
@@ -38,6 +37,8 @@ type Host struct {
 	leaving int64
 	ended   [16]uint64 // by linger.Ending
 	reasons map[string]uint64
+
+	ghost hostGhost // guarded by feed.sim.mu
 }
 
 // The units of Host.live.
