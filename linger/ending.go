@@ -1,6 +1,9 @@
 package linger
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // An Ending is how a connection came to its end, and so who pays for it: the
 // side that sends its FIN first keeps a TIME_WAIT socket for a minute
@@ -57,3 +60,14 @@ func (e Ending) String() string {
 
 // MarshalText returns the name that String returns.
 func (e Ending) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText takes the name that String returns.
+func (e *Ending) UnmarshalText(text []byte) error {
+	for i, name := range endingNames {
+		if name == string(text) {
+			*e = Ending(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("linger: no ending is called %q", text)
+}

@@ -78,7 +78,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 	buf := discardBuffers.Get().(*[]byte)
 	defer discardBuffers.Put(buf)
 
-	mayWait := true
+	pat := mayWait
 	poll := time.Millisecond
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
@@ -89,7 +89,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		if err != nil {
 			info = sockopt.Info{}
 		}
-		if w := policy.choose(info, fact, mayWait); w != wayWait {
+		if w := policy.choose(info, fact, pat); w != wayWait {
 			return c.prepare(raw, w, info)
 		}
 		n, err := f.Read(*buf)
@@ -99,9 +99,13 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		}
 		switch {
 		case err == nil:
-			mayWait = discarded <= maxDiscard
+			if discarded > maxDiscard {
+				pat = mustNotWait
+			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			mayWait = time.Now().Before(deadline)
+			if !time.Now().Before(deadline) {
+				pat = hasWaited
+			}
 			poll = min(2*poll, maxPoll)
 		case err == io.EOF:
 			if !info.Known {

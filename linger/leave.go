@@ -19,9 +19,18 @@ const (
 	wayWait          // for the peer, then look again
 )
 
+// A patience says whether the peer may be waited for.
+type patience uint8
+
+const (
+	mayWait patience = iota
+	mustNotWait
+	hasWaited // as long as the Policy allows
+)
+
 // choose decides how to end a connection by what the kernel says, what the
 // owner has told, and whether there is still time to wait for the peer.
-func (p Policy) choose(info sockopt.Info, fact Fact, mayWait bool) way {
+func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 	if info.Known {
 		switch info.State {
 		case sockopt.CloseWait:
@@ -38,8 +47,13 @@ func (p Policy) choose(info sockopt.Info, fact Fact, mayWait bool) way {
 	if fact == Broken {
 		return wayAbort
 	}
-	if fact.patient() && mayWait {
+	if fact.patient() && pat == mayWait {
 		return wayWait
+	}
+	if pat == hasWaited && info.Unsent > 0 && (fact == Owed || fact == RestingHTTP2) {
+		// Not even the peer's kernel has taken our goodbye, and nothing but
+		// the goodbye can be lost: do not leave a FIN that nobody acknowledges.
+		return wayAbort
 	}
 	if fact == parting {
 		// The peer has been told and has had its time. What it was sent before
@@ -50,7 +64,7 @@ func (p Policy) choose(info sockopt.Info, fact Fact, mayWait bool) way {
 		return wayPlain
 	}
 	complete := fact != Unsure || info.Known && info.PeerSpokeLast && info.Unsent == 0
-	if fact == Unsure && info.Unread > 0 && mayWait {
+	if fact == Unsure && info.Unread > 0 && pat == mayWait {
 		// The kernel answers a close over unread data with a reset, which
 		// could take from the peer what it has not read yet. Read it away.
 		return wayWait
@@ -65,7 +79,7 @@ func (p Policy) choose(info sockopt.Info, fact Fact, mayWait bool) way {
 		case info.Known && info.Unsent == 0 && info.Unread == 0,
 			!info.Known && complete:
 			return wayAbort
-		case mayWait && fact != Abandoned:
+		case pat == mayWait && fact != Abandoned:
 			return wayWait // for the acknowledgement
 		case complete && info.Known:
 			return wayFinReset
@@ -85,15 +99,18 @@ func (c *Conn) leave() error {
 		info = sockopt.Info{}
 	}
 	p := c.closer.Policy.orDefault()
-	mayWait := p.wait() > 0
-	w := p.choose(info, c.told(), mayWait)
+	pat := mayWait
+	if p.wait() == 0 {
+		pat = mustNotWait
+	}
+	w := p.choose(info, c.told(), pat)
 	hurried := false
 	if w == wayWait {
 		if c.beginFarewell() {
 			return c.tcpConn.Close()
 		}
 		hurried = true
-		w = p.choose(info, c.told(), false)
+		w = p.choose(info, c.told(), mustNotWait)
 	}
 	q := c.prepare(c.raw, w, info)
 	q.hurried = hurried
