@@ -33,6 +33,7 @@ type Conn struct {
 
 	fact   atomic.Uint32 // a Fact
 	closed atomic.Bool
+	news   chan struct{} // holds one when a Fact was told after Close
 	ended  chan struct{} // closed when how holds the ending; nil unless awaited
 	how    Ending
 
@@ -48,7 +49,7 @@ var _ interface {
 // Conn returns c wrapped, so that closing it ends it by the Closer's Policy.
 // The caller must not use c itself any more.
 func (cl *Closer) Conn(c *net.TCPConn) *Conn {
-	conn := &Conn{tcpConn: c, closer: cl}
+	conn := &Conn{tcpConn: c, closer: cl, news: make(chan struct{}, 1)}
 	conn.local, conn.remote = addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())
 	if raw, err := c.SyscallConn(); err == nil {
 		conn.raw = raw
@@ -86,7 +87,30 @@ func (c *Conn) PresetFinReset() {
 // the end counts; one told during a farewell may end it at once.
 func (c *Conn) Tell(f Fact) {
 	c.fact.Store(uint32(f))
-	if c.closed.Load() && !f.patient() {
+	c.heed(f)
+}
+
+// Sent says that the writing which Sending announced is done: then becomes the
+// Fact, unless another has been told meanwhile.
+func (c *Conn) Sent(then Fact) {
+	if c.fact.CompareAndSwap(uint32(Sending), uint32(then)) {
+		c.heed(then)
+	}
+}
+
+// Sending reports whether Sending is the last Fact told.
+func (c *Conn) Sending() bool { return c.told() == Sending }
+
+// heed lets a farewell that is under way know of a new Fact.
+func (c *Conn) heed(f Fact) {
+	if !c.closed.Load() {
+		return
+	}
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+	if !f.patient() {
 		c.hasten()
 	}
 }
@@ -129,5 +153,8 @@ func (c *Conn) Close() error {
 		c.account.Closing()
 	}
 	c.closer.enter()
+	if c.told() == Sending && c.postpone() {
+		return nil
+	}
 	return c.leave()
 }

@@ -131,3 +131,30 @@ func (c *Conn) awaitBy(f *os.File, deadline time.Time, poll time.Duration) Fact 
 	f.SetReadDeadline(deadline)
 	return fact
 }
+
+// postpone puts the close off while somebody is still writing. It reports
+// false if it can't.
+func (c *Conn) postpone() bool {
+	wait := c.closer.Policy.orDefault().wait()
+	info, err := sockopt.ReadInfo(c.raw)
+	if err != nil || wait == 0 || !c.closer.tryWait() {
+		return false
+	}
+	go func() {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		for acked := info.Acked; c.told() == Sending; acked = info.Acked {
+			select {
+			case <-c.news:
+			case <-timer.C:
+				if info, err = sockopt.ReadInfo(c.raw); err != nil || info.Acked == acked {
+					c.Sent(Abandoned)
+				}
+				timer.Reset(wait)
+			}
+		}
+		c.closer.doneWaiting()
+		c.leave()
+	}()
+	return true
+}

@@ -28,6 +28,10 @@ const (
 	hasWaited // as long as the Policy allows
 )
 
+// maxWord is as long as a goodbye gets: close_notify, or GOAWAY and PING. More
+// than that on its way is data.
+const maxWord = 64
+
 // choose decides how to end a connection by what the kernel says, what the
 // owner has told, and whether there is still time to wait for the peer.
 func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
@@ -50,7 +54,7 @@ func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 	if fact.patient() && pat == mayWait {
 		return wayWait
 	}
-	if pat == hasWaited && info.Unsent > 0 && (fact == Owed || fact == RestingHTTP2) {
+	if pat == hasWaited && info.Unsent > 0 && info.Unsent <= maxWord && (fact == Owed || fact == RestingHTTP2) {
 		// Not even the peer's kernel has taken our goodbye, and nothing but
 		// the goodbye can be lost: do not leave a FIN that nobody acknowledges.
 		return wayAbort

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -23,7 +22,10 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	}
 	x := &exchange{conn: c, ctx: detached{ctx}}
 	out := req
-	if ctx.Done() != nil {
+	switch {
+	case x.uploads(req):
+		out = req.WithContext(x.traceUpload())
+	case ctx.Done() != nil:
 		out = req.WithContext(&x.ctx)
 	}
 	if l.last && !req.Close && !isUpgrade(req.Header) {
@@ -50,7 +52,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		return resp, nil // the connection is the caller's
 	case resp.Close:
-		c.tell(linger.Owed)
+		x.owed()
 	}
 	if resp.Body != http.NoBody {
 		x.body.inner = resp.Body
@@ -85,6 +87,7 @@ type exchange struct {
 	ctx   detached
 	stop  func() bool // takes back the call of cancel; or nil
 	state atomic.Int32
+	then  atomic.Uint32 // the Fact when the upload is done
 	body  body
 }
 
@@ -136,4 +139,3 @@ func (d *detached) Done() <-chan struct{}       { return nil }
 func (d *detached) Err() error                  { return nil }
 func (d *detached) Value(k any) any             { return d.parent.Value(k) }
 
-var _ io.ReadCloser = (*body)(nil)

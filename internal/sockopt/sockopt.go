@@ -37,6 +37,8 @@ type Info struct {
 	Unread int           // bytes received that nobody has read
 	Unsent int           // bytes written, and a FIN, that the peer has not acknowledged
 
+	Acked uint64 // bytes that the peer has acknowledged
+
 	// PeerSpokeLast reports whether the last data on the connection came from
 	// the peer, or this side never sent any. A tie, by the kernel's clock of
 	// milliseconds, counts as ours.

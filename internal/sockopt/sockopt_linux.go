@@ -23,6 +23,7 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		info.Known = true
 		info.State = State(tcp.State)
 		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
+		info.Acked = tcp.Bytes_acked
 		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
 		if info.Unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ); err != nil {
 			return err
