@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+var errNoNamespaces = errors.New("network namespaces are Linux's")
+
+func runNamespaced([]string) (int, error) { return 0, errNoNamespaces }
+
+func enterNamespace() error { return errNoNamespaces }
