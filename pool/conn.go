@@ -289,7 +289,7 @@ func (c *conn) left(err error, done int) {
 		c.tell(linger.Unsure)
 	} else {
 		c.life.Leave(reason)
-		if _, ok := c.raw.(*unmanaged); !ok && c.nc == nil {
+		if c.nc == nil {
 			c.life.Ended(linger.Unknown, false)
 		}
 	}

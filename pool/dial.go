@@ -61,6 +61,9 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
 	g.host.DialDone(time.Since(started), err)
 	if err != nil {
+		if b.life != nil && b.conn == nil {
+			b.life.Ended(linger.Unknown, false) // net/http has closed it
+		}
 		return nil, err
 	}
 	return g.newConn(cc, b), nil
@@ -132,10 +135,6 @@ func (t *Transport) adopt(b *dialBirth, c net.Conn) net.Conn {
 	if b.conn = lingerConn(b.raw); b.conn == nil || b.life == nil {
 		// Somebody else's: it is counted, but nobody sees how it ends.
 		b.conn, b.life = nil, b.host.Born(false)
-		b.raw = &unmanaged{Conn: b.raw, life: b.life}
-		if tc, ok := c.(*tls.Conn); ok {
-			b.raw = tc // net/http needs the type to speak HTTP/2
-		}
 		return b.raw
 	}
 	b.conn.Tell(linger.Abandoned) // until it has become a connection of the pool
@@ -154,17 +153,4 @@ func lingerConn(c net.Conn) *linger.Conn {
 			return nil
 		}
 	}
-}
-
-// An unmanaged is a connection that is not TCP's own, or hides that it is. It
-// passes on everything, and lets the ledger know of its end.
-type unmanaged struct {
-	net.Conn
-	life *metrics.Conn
-}
-
-func (u *unmanaged) Close() error {
-	u.life.Closing()
-	defer u.life.Ended(linger.Unknown, false)
-	return u.Conn.Close()
 }

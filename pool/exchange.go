@@ -15,10 +15,12 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	c := l.c
 	if c.h2 {
 		resp, err := c.cc.RoundTrip(req)
-		if err == nil {
-			c.answered()
+		if err != nil {
+			c.onState()
+			return nil, err
 		}
-		return resp, err
+		c.answered()
+		return resp, nil
 	}
 	x := &exchange{conn: c, ctx: detached{ctx}}
 	out := req
@@ -45,6 +47,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 			err = context.Cause(ctx)
 		}
 		x.finish()
+		c.onState() // it may have closed while its slot was pending, and told nobody since
 		return nil, err
 	}
 	c.answered()

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"os"
 	"reflect"
 	"time"
-
-	"math/rand/v2"
 )
 
 // maxAttempts bounds how often one request is sent.
@@ -46,7 +45,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			return nil, out.fail(release, err)
 		}
 		if trace != nil && trace.GotConn != nil {
-			trace.GotConn(httptrace.GotConnInfo{Conn: l.c.raw, Reused: l.reused, WasIdle: l.rested && l.reused, IdleTime: l.idle})
+			trace.GotConn(l.info())
 		}
 		resp, err := l.send(ctx, out.req)
 		if err == nil {
@@ -68,6 +67,16 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			}
 		}
 	}
+}
+
+// info tells of the lease as httptrace has it: a connection that no request
+// has used yet was not idle, though it may have waited.
+func (l lease) info() httptrace.GotConnInfo {
+	info := httptrace.GotConnInfo{Conn: l.c.raw, Reused: l.reused}
+	if l.reused && l.rested {
+		info.WasIdle, info.IdleTime = true, l.idle
+	}
+	return info
 }
 
 // pause waits for about d. It reports false if ctx ended first.
