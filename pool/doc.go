@@ -1,3 +1,65 @@
 // Package pool is an [http.RoundTripper] that keeps connections, shares them,
-// and ends them without TIME_WAIT.
+// and ends them so that this side has no TIME_WAIT. It takes the place of an
+// http.Transport:
+//
+//	client := &http.Client{Transport: &pool.Transport{}}
+//
+// or, for a program that has a tuned one,
+//
+//	client := &http.Client{Transport: &pool.Transport{Base: tuned}}
+//
+// It is built on http.ClientConn, so that the wire protocol, proxies, TLS,
+// compression and upgrades are net/http's own.
+//
+// # The life of a connection
+//
+//	            lease                 age, idle, limit,
+//	 dialled ──────────► busy          the peer said so
+//	    │                │  ▲  ──────────────────────────► leaving
+//	    └───► resting ◄──┘  │                                 │ its last request is done
+//	             └──────────┘ lease                           ▼
+//	                                                        closed ──► farewell ──► ended
+//
+// A dialled connection rests, or goes to the request that has waited for the
+// longest time. A request takes a connection that rests, after a look at its
+// socket; else it waits for whichever comes first, one that is returned or one
+// that is dialled for it. The connection returns when the response's body has
+// been read or closed. It leaves by idle time, age and number of requests, or
+// because the server says so, and package linger ends it.
+//
+// # Differences from http.DefaultTransport
+//
+//	                       http.DefaultTransport    pool.Transport
+//	resting per host       2                        unlimited
+//	resting in all         100                      unlimited (with a Base: its)
+//	idle timeout           90 s                     90 s
+//	age, requests          unlimited                MaxAge, MaxRequests
+//	dials in progress      unlimited                64 for each host
+//	body closed unread     the connection is lost   256 KiB or 50 ms are drained
+//	dead at the lease      request may fail         seen, another is taken
+//	close                  FIN first: TIME_WAIT     the peer first, or FIN and reset
+//	Shutdown               none                     waits for requests and farewells
+//
+// A request is sent again when nothing of it was written, or when it is
+// idempotent (or carries an Idempotency-Key) and nothing of the response was
+// read, on a connection that had served before, and if its body can be had again.
+//
+// # What it does not do
+//
+// Protocols that Base has registered for "http" or "https" themselves are not
+// used; those for other schemes are. A Base whose HTTP/2 was set up with
+// golang.org/x/net/http2 keeps its Transport.HTTP2 settings and no others.
+// Settings of Base that change after the first request are not seen.
+// http.Client knows http.Transport by its type and spares it a goroutine for
+// each request under Client.Timeout; any other RoundTripper pays for that one.
+//
+// # Ownership and locks
+//
+// There are two locks: Transport.mu guards the map of groups, and group.mu all
+// that changes in a group and its connections. The first is taken before the
+// second. Nothing is called out to under either but the ledger of package
+// metrics, which calls nobody.
+//
+// Each goroutine has an end: a dial is ended by its Dialer's timeout or by
+// Shutdown, a drain by its bounds, a ping by its timeout, a farewell by its Policy.
 package pool
