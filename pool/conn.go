@@ -31,10 +31,13 @@ type conn struct {
 	current atomic.Pointer[exchange] // HTTP/1.1: whose turn it is
 	looking atomic.Bool              // somebody is in nc.Pending
 
+	// pending is how many requests were given a slot that is not reserved yet.
+	// It rises under g.mu, and falls also without.
+	pending atomic.Int32
+
 	// Guarded by g.mu.
 	where   place
 	streams int       // requests that were given a slot and are not done
-	pending int       // those among them whose slot is not reserved yet
 	settled bool      // HTTP/2: the server's SETTINGS are known
 	uses    int       // requests that were given a slot, ever
 	rested  time.Time // since when it rests
@@ -130,13 +133,13 @@ func (c *conn) slotsLocked() int {
 		}
 	}
 	// Slots that were given but are not reserved yet are still available.
-	return available - c.pending
+	return available - int(c.pending.Load())
 }
 
 // takeLocked gives a slot to a request.
 func (c *conn) takeLocked() {
 	c.streams++
-	c.pending++
+	c.pending.Add(1)
 	c.uses++
 	c.tell(linger.Underway)
 	if c.h2 && !c.settled && c.settler == nil {
@@ -156,15 +159,15 @@ func (c *conn) settle() {
 // fails if the connection has died; then the slot is given back.
 func (c *conn) reserve() error {
 	err := c.cc.Reserve()
+	if err == nil {
+		c.pending.Add(-1)
+		return nil
+	}
 	c.g.mu.Lock()
-	c.pending--
-	if err != nil {
-		c.streams--
-	}
+	c.pending.Add(-1)
+	c.streams--
 	c.g.mu.Unlock()
-	if err != nil {
-		c.onState() // what it was called for while the slot was pending, it has ignored
-	}
+	c.onState() // what it was called for while the slot was pending, it has ignored
 	return err
 }
 
@@ -185,7 +188,7 @@ func (c *conn) stale() bool {
 func (c *conn) discard(reason string) {
 	g := c.g
 	g.mu.Lock()
-	c.pending--
+	c.pending.Add(-1)
 	c.streams--
 	g.leaveLocked(c, reason)
 	last := c.streams == 0
@@ -222,7 +225,7 @@ func (c *conn) onState() {
 		return
 	}
 	if err := c.cc.Err(); err != nil {
-		if c.pending > 0 {
+		if c.pending.Load() > 0 {
 			g.mu.Unlock() // reserve will fail, or has not returned yet, and comes back here
 			return
 		}
@@ -240,7 +243,7 @@ func (c *conn) onState() {
 	if !c.h2 && c.current.Load() != nil {
 		inFlight = 1 // cancelled: it is being closed, and free never again
 	}
-	done := c.streams - c.pending - inFlight
+	done := c.streams - int(c.pending.Load()) - inFlight
 	if done <= 0 {
 		if c.h2 {
 			g.serveLocked() // the limit may have risen

@@ -13,12 +13,12 @@
 //
 // # The life of a connection
 //
-//	            lease                 age, idle, limit,
-//	 dialled ──────────► busy          the peer said so
-//	    │                │  ▲  ──────────────────────────► leaving
-//	    └───► resting ◄──┘  │                                 │ its last request is done
-//	             └──────────┘ lease                           ▼
-//	                                                        closed ──► farewell ──► ended
+//	           lease                 age, idle, limit,
+//	dialled ──────────► busy          the peer said so
+//	   │                │  ▲  ──────────────────────────► leaving
+//	   └───► resting ◄──┘  │                                 │ its last request is done
+//	            └──────────┘ lease                           ▼
+//	                                                       closed ──► farewell ──► ended
 //
 // A dialled connection rests, or goes to the request that has waited for the
 // longest time. A request takes a connection that rests, after a look at its

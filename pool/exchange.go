@@ -141,4 +141,3 @@ func (d *detached) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (d *detached) Done() <-chan struct{}       { return nil }
 func (d *detached) Err() error                  { return nil }
 func (d *detached) Value(k any) any             { return d.parent.Value(k) }
-

@@ -107,8 +107,9 @@ func (g *group) take(ctx context.Context, proxy *url.URL) (lease, *waiter, error
 		return lease{}, nil, errGroupDead
 	}
 	if g.waiters.len == 0 {
-		if c := g.pickLocked(); c != nil {
-			return g.leaseLocked(c), nil, nil
+		now := time.Now()
+		if c := g.pickLocked(now); c != nil {
+			return g.leaseLocked(c, now), nil, nil
 		}
 	}
 	if m := g.t.cfg.maxWaiters; m > 0 && g.waiters.len >= m && g.full() {
@@ -128,9 +129,9 @@ func (g *group) full() bool {
 }
 
 // pickLocked returns a connection with a free slot, or nil.
-func (g *group) pickLocked() *conn {
+func (g *group) pickLocked(now time.Time) *conn {
 	for _, c := range g.shared {
-		if c.slotsLocked() > 0 && !c.overdueLocked() {
+		if c.slotsLocked() > 0 && !c.overdueLocked(now) {
 			return c
 		}
 	}
@@ -138,7 +139,7 @@ func (g *group) pickLocked() *conn {
 		if g.t.Order == LIFO {
 			i = len(g.resting) - 1 - i
 		}
-		if c := g.resting[i]; c.slotsLocked() > 0 && !c.overdueLocked() {
+		if c := g.resting[i]; c.slotsLocked() > 0 && !c.overdueLocked(now) {
 			return c
 		}
 	}
@@ -146,9 +147,8 @@ func (g *group) pickLocked() *conn {
 }
 
 // leaseLocked gives a slot of c to a request.
-func (g *group) leaseLocked(c *conn) lease {
+func (g *group) leaseLocked(c *conn, now time.Time) lease {
 	l := lease{c: c}
-	now := time.Now()
 	if c.where == resting {
 		l.rested = true
 		l.idle = now.Sub(c.rested)
@@ -182,11 +182,10 @@ func (g *group) restLocked(c *conn) {
 		c.rested = c.pinged
 	}
 	if !c.h2 {
-		at, _ := slices.BinarySearchFunc(g.resting, c, func(a, b *conn) int { return a.rested.Compare(b.rested) })
-		if at == len(g.resting)-1 && !c.rested.Before(g.resting[at].rested) {
-			at++ // a tie: the latest comes last
+		g.resting = append(g.resting, c)
+		for i := len(g.resting) - 1; i > 0 && c.rested.Before(g.resting[i-1].rested); i-- {
+			g.resting[i-1], g.resting[i] = c, g.resting[i-1] // after a ping
 		}
-		g.resting = slices.Insert(g.resting, at, c)
 	}
 	g.t.resting.Add(1)
 	c.life.Rest()
@@ -258,11 +257,12 @@ func (g *group) returnLocked(c *conn) (surplus *conn) {
 // serveLocked gives slots to those who wait.
 func (g *group) serveLocked() {
 	for g.waiters.len > 0 {
-		c := g.pickLocked()
+		now := time.Now()
+		c := g.pickLocked(now)
 		if c == nil {
 			return
 		}
-		g.waiters.pop().ready <- result{lease: g.leaseLocked(c)}
+		g.waiters.pop().ready <- result{lease: g.leaseLocked(c, now)}
 	}
 }
 

@@ -30,7 +30,7 @@ func (c *conn) askToClose() {
 	req.Close = true
 	c.g.mu.Lock()
 	c.streams++
-	c.pending++
+	c.pending.Add(1)
 	c.pinging = true
 	c.g.mu.Unlock()
 	c.life.Leave(c.reason)

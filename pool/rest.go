@@ -8,9 +8,9 @@ import (
 
 // overdueLocked reports whether c has rested for longer than it may. It goes by
 // the wall clock, since a server counts the time that this machine was asleep.
-func (c *conn) overdueLocked() bool {
+func (c *conn) overdueLocked(now time.Time) bool {
 	idle := c.g.t.cfg.idle
-	return idle > 0 && c.where == resting && time.Since(c.rested.Round(0)) >= idle
+	return idle > 0 && c.where == resting && now.UnixNano()-c.rested.UnixNano() >= int64(idle)
 }
 
 // armLocked sees to it that the sweeper comes.
@@ -78,7 +78,7 @@ func (g *group) sweep() {
 		case !c.ancient.IsZero() && !now.Before(c.ancient):
 			c.reason = metrics.MaxAge
 			leave = append(leave, c)
-		case c.overdueLocked():
+		case c.overdueLocked(now):
 			c.reason = metrics.IdleTimeout
 			leave = append(leave, c)
 		case !c.h2 && g.t.Ping.pingsHTTP1() && now.Sub(c.pinged) >= g.t.Ping.Interval:

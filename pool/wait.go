@@ -102,7 +102,7 @@ var (
 func (c *conn) giveBack() {
 	g := c.g
 	g.mu.Lock()
-	c.pending--
+	c.pending.Add(-1)
 	c.streams--
 	c.uses--
 	if c.streams == 0 {
