@@ -113,7 +113,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			}
 			// The kernel now says CLOSE_WAIT.
 		default:
-			return inquest{ending: Lost, look: true}
+			return c.prepare(raw, wayDead, info)
 		}
 	}
 }

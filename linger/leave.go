@@ -142,6 +142,9 @@ func (c *Conn) prepare(raw syscall.RawConn, w way, info sockopt.Info) inquest {
 		// Reset by the peer, unless the owner's CloseWrite came before the
 		// peer's FIN: then a TIME_WAIT stands.
 		q.ending, q.look = Lost, true
+		if sockopt.PeerHadClosed(raw) {
+			q.ending, q.look = PeerFirst, false // and it has reset what we said after that
+		}
 	case wayFinReset:
 		q.ending, q.look = FinReset, true
 		if info.Unread > 0 {

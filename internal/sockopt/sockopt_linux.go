@@ -34,6 +34,18 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 	return info, err
 }
 
+// PeerHadClosed reports whether a connection that is Closed was reset only
+// after the peer's FIN had come. It takes the socket's pending error away, so
+// it is for a socket that nobody reads any more.
+func PeerHadClosed(raw syscall.RawConn) bool {
+	errno := 0
+	err := control(raw, func(fd uintptr) (err error) {
+		errno, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		return err
+	})
+	return err == nil && syscall.Errno(errno) == unix.EPIPE // else ECONNRESET
+}
+
 // SetFinReset makes the kernel reset the connection once the FIN of a later
 // close has been acknowledged (TCP_LINGER2 < 0), or takes that back.
 // The data before the FIN is delivered as by any close.

@@ -11,6 +11,10 @@ import (
 // ReadInfo reads what the kernel knows about the connection.
 func ReadInfo(syscall.RawConn) (Info, error) { return Info{}, errors.ErrUnsupported }
 
+// PeerHadClosed reports whether a connection that is Closed was reset only
+// after the peer's FIN had come.
+func PeerHadClosed(syscall.RawConn) bool { return false }
+
 // SetFinReset is TCP_LINGER2 < 0, which only Linux has.
 func SetFinReset(syscall.RawConn, bool) error { return errors.ErrUnsupported }
 
