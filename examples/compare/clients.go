@@ -17,8 +17,14 @@ import (
 
 // A client is one of those that are compared.
 type client struct {
-	transport http.RoundTripper
-	end       func(context.Context) error // as its user would end it
+	transport transport
+	end       func(context.Context) error // as a user who exits would end it
+}
+
+// A transport is what all of them are.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // A team makes the clients of one row. There is one, but for the work "churn",

@@ -74,6 +74,7 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 		return nil, err
 	}
 	var before view
+	made := timeWaitsMade()
 	if c.kernel != nil {
 		if before, err = c.kernel.look(t.servers, view{}); err != nil {
 			return nil, err
@@ -84,16 +85,21 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 
 	stop := showProgress(os.Stderr, title, c.s.requests, j.result.done)
 	start, cpu := time.Now(), cpuTime()
-	j.do(ctx)
-	cpu, took := cpuTime()-cpu, time.Since(start)
+	end := j.do(ctx)
+	worked := time.Now()
+	end()
+	cpu, ended := cpuTime()-cpu, time.Now()
 	stop()
 
-	r := newRow(kind.name, c.s, &j.result, took, cpu)
+	r := newRow(kind.name, &j.result, worked.Sub(start), ended.Sub(worked), cpu)
 	r.Interrupted = ctx.Err() != nil
 	if err := c.count(ctx, r, t, before); err != nil {
 		return nil, err
 	}
 	r.AtLeast = time.Since(start) > timeWaitLife
+	if c.where.private {
+		r.Made = timeWaitsMade() - made // nobody else makes any here
+	}
 	if c.server != nil {
 		r.Dialled, err = c.server.accepted(t.servers[0].String())
 	} else {

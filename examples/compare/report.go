@@ -41,12 +41,14 @@ type row struct {
 	Here        *int    `json:"time_waits_here"`   // nil: not available
 	There       *int    `json:"time_waits_server"` // nil: not available
 	AtLeast     bool    `json:"at_least"`          // the row outlived its first TIME_WAITs
+	Made        int     `json:"time_waits_made"`   // of both sides, by the kernel's counter; 0: not available
 	Unsettled   int     `json:"unsettled"`         // sockets still on their way out when we counted
 	P50MS       float64 `json:"p50_ms"`
 	P99MS       float64 `json:"p99_ms"`
 	PerSecond   float64 `json:"requests_per_second"`
 	CPUMicros   float64 `json:"cpu_us_per_request"` // 0: not available
 	Seconds     float64 `json:"seconds"`
+	EndMS       float64 `json:"end_ms"` // what the client took to end, after the work
 	Interrupted bool    `json:"interrupted"`
 
 	stats *metrics.Snapshot // or nil
@@ -73,7 +75,7 @@ func newReport(s *settings, where location) *report {
 		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:        runtime.NumCPU(),
 		Exact:       where.private,
-		CountNote:   "exact: in a network namespace of its own, with tcp_tw_reuse=0",
+		CountNote:   "in a network namespace of its own, with tcp_tw_reuse=0, where this side's count is exact",
 	}
 	if !where.private {
 		r.CountNote = "those that stand when the client has ended (" + where.why + ")"
@@ -88,7 +90,7 @@ func newReport(s *settings, where location) *report {
 	return r
 }
 
-func newRow(name string, s *settings, t *tally, took, cpu time.Duration) *row {
+func newRow(name string, t *tally, took, end, cpu time.Duration) *row {
 	r := &row{
 		Name:     name,
 		Requests: t.done(),
@@ -96,6 +98,7 @@ func newRow(name string, s *settings, t *tally, took, cpu time.Duration) *row {
 		P50MS:    millis(t.percentile(50)),
 		P99MS:    millis(t.percentile(99)),
 		Seconds:  took.Seconds(),
+		EndMS:    millis(end),
 	}
 	if t.first != nil {
 		r.FirstError = t.first.Error()

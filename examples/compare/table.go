@@ -42,8 +42,8 @@ func (r *report) header(b *bytes.Buffer) {
 // table prints the rows: names to the left, numbers to the right.
 func (r *report) table(b *bytes.Buffer) {
 	lines := [][]string{
-		{"", "", "", "connections", "TIME_WAIT", "TIME_WAIT", "", "", "requests", "CPU per"},
-		{"client", "requests", "failed", "dialled", "this side", "server", "p50", "p99", "per s", "request"},
+		{"", "", "", "connections", "TIME_WAIT", "TIME_WAIT", "", "", "requests", "CPU per", "its"},
+		{"client", "requests", "failed", "dialled", "this side", "server", "p50", "p99", "per s", "request", "end"},
 	}
 	for _, w := range r.Clients {
 		lines = append(lines, w.cells())
@@ -87,13 +87,27 @@ func (w *row) cells() []string {
 	return []string{
 		w.Name, strconv.Itoa(w.Requests), strconv.Itoa(w.Failures), strconv.Itoa(w.Dialled),
 		count(w.Here), count(w.There), ms(w.P50MS), ms(w.P99MS),
-		strconv.FormatFloat(w.PerSecond, 'f', 0, 64), cpu,
+		strconv.FormatFloat(w.PerSecond, 'f', 0, 64), cpu, ms(w.EndMS),
 	}
+}
+
+// gone returns how many of the TIME_WAITs that the kernel has made do not stand
+// any more. They were the server's: it gives one up for a new connection from
+// the same port, which is free on this side.
+func (w *row) gone() int {
+	if w.Made == 0 || w.Here == nil || w.There == nil || w.AtLeast {
+		return 0
+	}
+	return w.Made - *w.Here - *w.There
 }
 
 // notes prints what the table has no place for.
 func (r *report) notes(b *bytes.Buffer) {
+	var gone []string
 	for _, w := range r.Clients {
+		if n := w.gone(); n > 0 {
+			gone = append(gone, fmt.Sprintf("%s +%d", w.Name, n))
+		}
 		if w.FirstError != "" {
 			fmt.Fprintf(b, "  ! %s: %d failed; the first error: %s\n", w.Name, w.Failures, w.FirstError)
 		}
@@ -106,6 +120,9 @@ func (r *report) notes(b *bytes.Buffer) {
 		if w.Interrupted {
 			fmt.Fprintf(b, "  ! %s: interrupted\n", w.Name)
 		}
+	}
+	if len(gone) > 0 {
+		fmt.Fprintf(b, "  the server made more TIME_WAITs, replaced when this side used their ports again: %s\n", strings.Join(gone, ", "))
 	}
 	if left := len(contenders) - len(r.Clients); r.Interrupted && left > 0 {
 		fmt.Fprintf(b, "  ! interrupted: %d clients have not had their turn\n", left)

@@ -23,10 +23,13 @@ type job struct {
 	url    string
 	team   *team
 	result tally
+
+	lives sync.WaitGroup // clients of the work "churn" that are about to end
 }
 
-// do does the work. The clients have ended when it returns, also when ctx has.
-func (j *job) do(ctx context.Context) {
+// do does the work and returns what ends the last client, or the only one. That
+// is to be called also when ctx has ended.
+func (j *job) do(ctx context.Context) (end func()) {
 	c := j.team.make()
 	for i := range j.s.bursts {
 		if i > 0 {
@@ -36,7 +39,9 @@ func (j *job) do(ctx context.Context) {
 			break
 		}
 		if i > 0 && j.s.work == churn {
-			j.end(ctx, c)
+			c.transport.CloseIdleConnections()
+			old := c
+			j.lives.Go(func() { j.end(ctx, old) }) // does not hold up the next
 			c = j.team.make()
 		}
 		j.burst(ctx, c, share(j.s.requests, j.s.bursts, i))
@@ -44,7 +49,10 @@ func (j *job) do(ctx context.Context) {
 	if j.s.work == idle {
 		pause(ctx, idlePause) // the last burst's connections expire too
 	}
-	j.end(ctx, c)
+	return func() {
+		j.end(ctx, c)
+		j.lives.Wait()
+	}
 }
 
 // burst sends n requests, as many at once as the settings say.
@@ -92,7 +100,7 @@ func (j *job) request(ctx context.Context, hc *http.Client) error {
 	return err
 }
 
-// end ends a client. What that costs belongs to the row.
+// end ends a client.
 func (j *job) end(ctx context.Context, c *client) {
 	bound := endWait
 	if ctx.Err() != nil {
