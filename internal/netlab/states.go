@@ -12,8 +12,8 @@ import (
 	"github.com/lastack/lastack/internal/sockdiag"
 )
 
-// States are the sockets of a server's connections, by side and state. Both
-// sides of a loopback connection are in the same namespace.
+// States are the sockets of a server's connections, by side. Both sides of a
+// loopback connection are in the same namespace.
 type States struct {
 	Client, Server Side
 }
@@ -28,25 +28,23 @@ type Side struct {
 	MiniFinWait2 int
 }
 
-// States asks the kernel for the sockets of all connections to and from server.
-// An address without an IP, such as that of a listener on all interfaces,
-// stands for its port on every address.
+// States asks the kernel for the sockets of all connections to and from the
+// server. It tells them by the server's port alone, which nobody else in the
+// namespace uses: the kernel gives no connection a port on which somebody
+// listens. So a listener on several addresses is one server.
 func (*Lab) States(t testing.TB, server netip.AddrPort) States {
 	t.Helper()
 	s := States{Client: Side{By: map[sockdiag.State]int{}}, Server: Side{By: map[sockdiag.State]int{}}}
 	each(t, sockdiag.AllStates&^sockdiag.Listen.Mask(), func(sock sockdiag.Socket) {
-		switch {
-		case same(sock.Remote, server):
+		switch server.Port() {
+		case sock.Remote.Port():
 			s.Client.add(sock)
-		case same(sock.Local, server):
+		case sock.Local.Port():
 			s.Server.add(sock)
 		}
 	})
 	return s
 }
-
-// TimeWaits counts the side's TIME_WAIT sockets.
-func (s Side) TimeWaits() int { return s.By[sockdiag.TimeWait] }
 
 func (s *Side) add(sock sockdiag.Socket) {
 	s.By[sock.State]++
@@ -55,9 +53,27 @@ func (s *Side) add(sock sockdiag.Socket) {
 	}
 }
 
-// TimeWaits counts the TIME_WAIT sockets of the connections to server, by the
-// side that holds them.
-func (lab *Lab) TimeWaits(t testing.TB, server netip.AddrPort) (client, serverSide int) {
+// TimeWaits counts the side's TIME_WAIT sockets.
+func (s Side) TimeWaits() int { return s.By[sockdiag.TimeWait] }
+
+// closing counts those for which something is still to be delivered.
+func (s Side) closing() int {
+	return s.By[sockdiag.FinWait1] + s.By[sockdiag.Closing] + s.By[sockdiag.LastAck]
+}
+
+func (s Side) String() string {
+	var parts []string
+	for _, state := range slices.Sorted(maps.Keys(s.By)) {
+		parts = append(parts, fmt.Sprintf("%v=%d", state, s.By[state]))
+	}
+	return "[" + strings.Join(parts, " ") + "]"
+}
+
+func (s States) String() string { return fmt.Sprintf("client %v, server %v", s.Client, s.Server) }
+
+// TimeWaits counts the TIME_WAIT sockets of the connections to the server, by
+// the side that holds them.
+func (lab *Lab) TimeWaits(t testing.TB, server netip.AddrPort) (client, ofServer int) {
 	t.Helper()
 	s := lab.States(t, server)
 	return s.Client.TimeWaits(), s.Server.TimeWaits()
@@ -76,32 +92,15 @@ func (lab *Lab) Settle(t testing.TB, server netip.AddrPort, within time.Duration
 	}
 }
 
-func (s Side) closing() int {
-	return s.By[sockdiag.FinWait1] + s.By[sockdiag.Closing] + s.By[sockdiag.LastAck]
-}
-
-func (s States) String() string { return fmt.Sprintf("client %v, server %v", s.Client, s.Server) }
-
-func (s Side) String() string {
-	var parts []string
-	for _, state := range slices.Sorted(maps.Keys(s.By)) {
-		parts = append(parts, fmt.Sprintf("%v=%d", state, s.By[state]))
-	}
-	return "[" + strings.Join(parts, " ") + "]"
-}
-
 // listening reports whether there is a listener at every address.
 func listening(t testing.TB, addrs []netip.AddrPort) bool {
 	t.Helper()
-	found := 0
-	each(t, sockdiag.Listen.Mask(), func(sock sockdiag.Socket) {
-		if slices.Contains(addrs, sock.Local) {
-			found++
-		}
-	})
-	return found == len(addrs)
+	var found []netip.AddrPort
+	each(t, sockdiag.Listen.Mask(), func(sock sockdiag.Socket) { found = append(found, sock.Local) })
+	return !slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !slices.Contains(found, a) })
 }
 
+// each calls f for every socket of the namespace in one of the states.
 func each(t testing.TB, states uint32, f func(sockdiag.Socket)) {
 	t.Helper()
 	conn, err := sockdiag.Open()
@@ -116,10 +115,4 @@ func each(t testing.TB, states uint32, f func(sockdiag.Socket)) {
 	if err != nil {
 		t.Fatalf("netlab: %v", err)
 	}
-}
-
-// same reports whether a socket's address is the server's.
-func same(a, server netip.AddrPort) bool {
-	return a.Port() == server.Port() &&
-		(!server.Addr().IsValid() || server.Addr().IsUnspecified() || a.Addr() == server.Addr().Unmap())
 }
