@@ -36,7 +36,8 @@ func commandline(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe, args...)
-	cmd.Env = append(os.Environ(), mainEnv+"=1")
+	// Without the race detector's second of sleep at the exit of each process.
+	cmd.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 

@@ -14,6 +14,11 @@
 // are exact; elsewhere it counts the TIME_WAITs that stand when a client has
 // ended, and says so.
 //
+// The row of a stock transport over a dialer.Dialer shows what changing
+// DialContext alone does. The Dialer knows nothing of the protocol: it closes
+// plainly when the kernel cannot tell it that the server spoke last, as when
+// request and answer fall into the same tick of the kernel's clock.
+//
 // After the table it sets the own account of pool.Transport beside the kernel's
 // count.
 //

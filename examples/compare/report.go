@@ -41,7 +41,7 @@ type row struct {
 	Here        *int    `json:"time_waits_here"`   // nil: not available
 	There       *int    `json:"time_waits_server"` // nil: not available
 	AtLeast     bool    `json:"at_least"`          // the row outlived its first TIME_WAITs
-	Made        int     `json:"time_waits_made"`   // of both sides, by the kernel's counter; 0: not available
+	Made        int     `json:"tcpext_tw"`         // what the kernel's counter has grown by: see timeWaitsMade; 0: not available
 	Unsettled   int     `json:"unsettled"`         // sockets still on their way out when we counted
 	P50MS       float64 `json:"p50_ms"`
 	P99MS       float64 `json:"p99_ms"`

@@ -91,9 +91,10 @@ func (w *row) cells() []string {
 	}
 }
 
-// gone returns how many of the TIME_WAITs that the kernel has made do not stand
-// any more. They were the server's: it gives one up for a new connection from
-// the same port, which is free on this side.
+// gone returns how many of the entries that the kernel has counted do not stand
+// as TIME_WAITs. In the namespace this side's all do. The server gives one up
+// for a new connection from the same port, which is free on this side; and what
+// the kernel counts includes orphans in FIN_WAIT_2, which a reset ends.
 func (w *row) gone() int {
 	if w.Made == 0 || w.Here == nil || w.There == nil || w.AtLeast {
 		return 0
@@ -122,7 +123,8 @@ func (r *report) notes(b *bytes.Buffer) {
 		}
 	}
 	if len(gone) > 0 {
-		fmt.Fprintf(b, "  the server made more TIME_WAITs, replaced when this side used their ports again: %s\n", strings.Join(gone, ", "))
+		fmt.Fprintf(b, "  made by the kernel but standing no more (the server's, replaced when this side used their ports again;\n"+
+			"  or FIN_WAIT_2 of either side, which it counts too, ended by a reset): %s\n", strings.Join(gone, ", "))
 	}
 	if left := len(contenders) - len(r.Clients); r.Interrupted && left > 0 {
 		fmt.Fprintf(b, "  ! interrupted: %d clients have not had their turn\n", left)
