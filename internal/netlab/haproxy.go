@@ -37,10 +37,10 @@ frontend web
 	s.run([]netip.AddrPort{s.Plain, s.TLS, s.H2C}, "-db", "-f", conf)
 }
 
-// HAProxyTCP puts HAProxy in front of a backend, in TCP mode, and returns its
+// ProxyTCP puts HAProxy in front of a backend, in TCP mode, and returns its
 // address. Such a proxy does not know what it carries: it drops what it holds
 // when a reset comes.
-func (lab *Lab) HAProxyTCP(t testing.TB, backend netip.AddrPort) netip.AddrPort {
+func (lab *Lab) ProxyTCP(t testing.TB, backend netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	return lab.Start(t, Program{Name: HAProxy.Name, install: HAProxy.install, serve: func(s *site) {
 		s.Plain = s.lab.address()

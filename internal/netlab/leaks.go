@@ -19,12 +19,16 @@ const leakWait = 5 * time.Second
 // than there were, and fails the test with a list of the new ones otherwise.
 func Leaks(t testing.TB) (check func()) {
 	t.Helper()
+	return leaksWithin(t, leakWait)
+}
+
+func leaksWithin(t testing.TB, wait time.Duration) (check func()) {
 	wakePoller()
 	before := takeInventory()
 	return func() {
 		t.Helper()
 		var now inventory
-		if poll(leakWait, func() bool {
+		if poll(wait, func() bool {
 			now = takeInventory()
 			return len(now.goroutines) <= len(before.goroutines) && len(now.fds) <= len(before.fds)
 		}) {

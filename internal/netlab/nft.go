@@ -13,7 +13,11 @@ import (
 // or the test is over.
 func (lab *Lab) Loss(t testing.TB, percent int) (remove func()) {
 	t.Helper()
-	return lab.drop(t, fmt.Sprintf("meta l4proto tcp numgen random mod 100 < %d counter drop", percent))
+	share := fmt.Sprintf("numgen random mod 100 < %d", percent)
+	if percent >= 100 {
+		share = "" // nft takes no comparison that is always true
+	}
+	return lab.drop(t, "meta l4proto tcp "+share+" counter drop")
 }
 
 // BlackHole drops all packets to and from addr, without a word to either side,
