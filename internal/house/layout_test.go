@@ -1,0 +1,67 @@
+package house
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// topLevel is all that a newcomer sees first.
+var topLevel = []string{
+	".ci", ".git", ".gitignore",
+	"LICENSE", "README.md",
+	"go.mod", "go.sum", "go.work", "go.work.sum", "staticcheck.conf",
+	"dialer", "examples", "internal", "linger", "metrics", "pool",
+}
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(topLevel, e.Name()) {
+			t.Errorf("%s is at the top of the tree; does it belong into one of %v?", e.Name(), topLevel)
+		}
+	}
+}
+
+// places are what only means something on the machine of whoever wrote it:
+// paths below the usual homes, and private registries.
+var places = regexp.MustCompile(`(?:^|[^\w.$}])(/(?:work|workspace|home|Users|root)/\w+)|` +
+	`(?i)(GOPROXY=http\S*|GONOSUMDB=\S*|[\w.-]*(?:artifactory|jfrog|codeartifact|nexus)[\w-]*\.\w+)`)
+
+func TestNoPlaces(t *testing.T) {
+	walk(t, func(name string) {
+		if name == "internal/house/layout_test.go" {
+			return // it has to name them
+		}
+		content := read(t, name)
+		if bytes.IndexByte(content, 0) >= 0 {
+			return // not a text
+		}
+		for i, line := range bytes.Split(content, []byte("\n")) {
+			if found := places.Find(line); found != nil {
+				t.Errorf("%s:%d: %q means nothing on another machine", name, i+1, found)
+			}
+		}
+	})
+}
+
+func TestPlacesFound(t *testing.T) {
+	for line, bad := range map[string]bool{
+		"see /home/me/notes":                   true,
+		`path := "/root/x"`:                    true,
+		"GOPROXY=https://proxy.example":        true,
+		"https://example.com/home/page":        false,
+		"/proc/sys/net/ipv4/tcp_tw_reuse":      false,
+		"github.com/lastack/lastack/work/home": false,
+		"${dir}/work/x":                        false,
+	} {
+		if places.MatchString(line) != bad {
+			t.Errorf("%q: found %v, want %v", line, !bad, bad)
+		}
+	}
+}
