@@ -39,12 +39,16 @@ frontend web
 
 // ProxyTCP puts HAProxy in front of a backend, in TCP mode, and returns its
 // address. Such a proxy does not know what it carries: it drops what it holds
-// when a reset comes.
+// when a reset comes. Its buffers are large, so that it holds much when the
+// backend is slow.
 func (lab *Lab) ProxyTCP(t testing.TB, backend netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	return lab.Start(t, Program{Name: HAProxy.Name, install: HAProxy.install, serve: func(s *site) {
 		s.Plain = s.lab.address()
 		conf := s.write("haproxy.cfg", fmt.Appendf(nil, haproxyGlobal+`
+global
+	tune.sndbuf.server 1048576
+
 listen relay
 	mode tcp
 	bind %v
