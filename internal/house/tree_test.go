@@ -52,11 +52,7 @@ func walk(t *testing.T, f func(name string)) {
 			}
 			return nil // of a worktree
 		}
-		switch filepath.Ext(name) {
-		case ".test", ".prof", ".out":
-			return nil
-		}
-		if !d.IsDir() {
+		if !d.IsDir() && !madeByGoTest(name) {
 			rel, err := filepath.Rel(root, name)
 			if err != nil {
 				return err
@@ -68,6 +64,12 @@ func walk(t *testing.T, f func(name string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// madeByGoTest reports whether .gitignore names the file.
+func madeByGoTest(name string) bool {
+	ext := filepath.Ext(name)
+	return ext == ".test" || ext == ".prof" || ext == ".out"
 }
 
 // goFiles returns all Go files of the repository, those of the modules beside
