@@ -34,10 +34,9 @@ func (c *conn) askToClose() {
 	c.pinging = true
 	c.g.mu.Unlock()
 	c.life.Leave(c.reason)
+	c.tell(linger.Owed) // net/http closes as soon as it has the answer
 	if err := c.ask(req, c.g.t.Ping); err != nil {
 		c.tell(linger.Abandoned)
-	} else {
-		c.tell(linger.Owed)
 	}
 	c.cc.Close()
 	c.onState()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lastack/lastack/internal/netlab"
+	"github.com/lastack/lastack/internal/sockdiag"
 	"github.com/lastack/lastack/linger"
 )
 
@@ -77,16 +78,6 @@ func TestKernelOwnEndings(t *testing.T) {
 		name: "idle limit of two", stock: true,
 		tune: func(s *stage) { s.pool.MaxIdlePerHost = 2 },
 		play: func(s *stage) { s.open() },
-	}, {
-		name: "portable farewells", protos: plain1, // see TestPortable
-		tune: func(s *stage) { s.pool.AskToClose = true; s.pool.IdleTimeout = 200 * time.Millisecond },
-		play: func(s *stage) {
-			s.open()
-			if !s.ours {
-				s.closeIdle()
-			}
-			s.awaitEnd()
-		},
 	}})
 }
 
@@ -237,6 +228,6 @@ func (s *stage) closeIdle() {
 func (s *stage) awaitEnd() {
 	s.t.Helper()
 	netlab.Eventually(s.t, 10*time.Second, "the connections end", func() bool {
-		return s.lab.States(s.t, s.addr).Client["established"] == 0
+		return s.lab.States(s.t, s.addr).Client.By[sockdiag.Established] == 0
 	})
 }
