@@ -83,7 +83,12 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
 		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
-			fact = Complete
+			// Some peers acknowledge and then close at once, and the FINs
+			// would cross: they are given a moment.
+			deadline = word.moment(deadline)
+			if fact = c.awaitBy(f, deadline, poll); !time.Now().Before(deadline) {
+				fact = Complete
+			}
 		}
 		info, err := sockopt.ReadInfo(raw)
 		if err != nil {
@@ -111,7 +116,12 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			if !info.Known {
 				return inquest{ending: PeerFirst}
 			}
-			// The kernel now says CLOSE_WAIT.
+			// The kernel now says CLOSE_WAIT. What is left to wait for is the
+			// acknowledgement of our goodbye.
+			<-time.After(poll / 16)
+			if poll = min(2*poll, maxPoll); !time.Now().Before(deadline) {
+				pat = hasWaited
+			}
 		default:
 			return c.prepare(raw, wayDead, info)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -197,10 +198,8 @@ func (d dialogue) hold(t *testing.T, lab *netlab.Lab) {
 			if !errors.Is(err, d.wantErr) {
 				t.Errorf("got error %v, want %v", err, d.wantErr)
 			}
-			for _, e := range d.want {
-				if e == got {
-					return
-				}
+			if slices.Contains(d.want, got) {
+				return
 			}
 			t.Errorf("ended %v, want one of %v", got, d.want)
 		})

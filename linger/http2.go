@@ -3,6 +3,7 @@ package linger
 import (
 	"bytes"
 	"crypto/rand"
+	"time"
 )
 
 // An http2Word is the goodbye that HTTP/2 has a word for: GOAWAY, followed by
@@ -14,7 +15,8 @@ type http2Word struct {
 	ack    [17]byte // the frame that acknowledges our PING
 	tail   []byte   // the end of what was heard, shorter than a frame
 	acked  bool
-	goaway bool // the peer has said GOAWAY before the acknowledgement
+	goaway bool      // the peer has said GOAWAY before the acknowledgement
+	until  time.Time // end of the moment in which a peer that acknowledged may close
 }
 
 const frameHeaderLen = 9
@@ -60,3 +62,19 @@ func (w *http2Word) heard(p []byte) {
 // it has acknowledged without a GOAWAY of its own. (A peer that does say GOAWAY
 // closes: Go's server after one second.)
 func (w *http2Word) staysOpen() bool { return w.acked && !w.goaway }
+
+// maxMoment is how long a peer that has acknowledged without a GOAWAY is
+// waited for.
+const maxMoment = 30 * time.Millisecond
+
+// moment returns the end of the moment that a peer has which staysOpen, no
+// later than the deadline.
+func (w *http2Word) moment(deadline time.Time) time.Time {
+	if w.until.IsZero() {
+		w.until = time.Now().Add(maxMoment)
+	}
+	if w.until.Before(deadline) {
+		return w.until
+	}
+	return deadline
+}

@@ -38,8 +38,11 @@ func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 	if info.Known {
 		switch info.State {
 		case sockopt.CloseWait:
-			if p.SparePeer && info.Unread == 0 && info.Unsent == 0 {
+			switch quiet := info.Unread == 0 && info.Unsent == 0; {
+			case p.SparePeer && quiet:
 				return waySparePeer
+			case p.SparePeer && pat == mayWait && fact != Unsure:
+				return wayWait // for our goodbye to be acknowledged, and theirs to be read
 			}
 			return wayPeer
 		case sockopt.Closed:

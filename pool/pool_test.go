@@ -31,14 +31,20 @@ func get(t testing.TB, rt http.RoundTripper, url string) string {
 	return string(b)
 }
 
-// shutdown shuts tr down and checks that its accounts balance.
-func shutdown(t testing.TB, tr *Transport) {
+// shutdownQuietly shuts tr down.
+func shutdownQuietly(t testing.TB, tr *Transport) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := tr.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// shutdown shuts tr down and checks that its accounts balance.
+func shutdown(t testing.TB, tr *Transport) {
+	t.Helper()
+	shutdownQuietly(t, tr)
 	s := tr.Stats()
 	if err := s.Balance(); err != nil {
 		t.Error(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/lastack/lastack/dialer"
 	"github.com/lastack/lastack/internal/netlab"
 	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
 )
 
 // ringConns is how many connections each case of the kernel ring makes.
@@ -38,8 +39,9 @@ type stage struct {
 
 	ours  bool
 	rt    http.RoundTripper
-	pool  *Transport      // if ours
-	stock *http.Transport // if not
+	fan   []http.RoundTripper // not nil: the i-th address has a client of its own
+	pool  *Transport          // if ours
+	stock *http.Transport     // if not
 }
 
 // A gate holds requests until as many as wanted have come, so that each has a
@@ -165,7 +167,7 @@ func (s *stage) at(a net.Addr) {
 // host returns the URL of the server under its i-th address. An HTTP/2 client
 // makes one connection to each, where an HTTP/1.1 client makes one for each request.
 func (s *stage) host(i int) string {
-	if s.proto == "h2" || s.proto == "h2c" {
+	if s.fan == nil && (s.proto == "h2" || s.proto == "h2c") {
 		return strings.Replace(s.url, "127.0.0.1", fmt.Sprintf("127.0.1.%d", i%250+1), 1)
 	}
 	return s.url
@@ -180,7 +182,11 @@ func (s *stage) do(ctx context.Context, i int, path string, use func(*http.Respo
 	if !s.ours && s.stock.DisableKeepAlives {
 		req.Close = true
 	}
-	resp, err := s.rt.RoundTrip(req)
+	rt := s.rt
+	if s.fan != nil {
+		rt = s.fan[i]
+	}
+	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -225,8 +231,13 @@ func (s *stage) open() {
 	if s.gate != nil {
 		s.gate.expect(ringConns)
 		defer s.gate.expect(0)
+		s.each("/", nil)
+		return
 	}
-	s.each("/", nil)
+	// The server knows no gate: nobody reads until everybody has a response.
+	all := &gate{}
+	all.expect(ringConns)
+	s.each("/64k", func(resp *http.Response) { all.pass(); readAll(resp) })
 }
 
 // A scene is one way for connections to end.
@@ -277,7 +288,7 @@ func playOnce(t *testing.T, lab *netlab.Lab, sc scene, proto string, ours bool) 
 	if !sc.stock {
 		s.stock.MaxIdleConnsPerHost = 1000
 	}
-	s.pool = &Transport{Base: s.base}
+	s.pool = &Transport{Base: s.base, Meter: new(metrics.Meter)}
 	if sc.policy != nil {
 		s.pool.Dialer = &dialer.Dialer{Linger: &linger.Closer{Policy: *sc.policy}}
 	}
@@ -288,12 +299,17 @@ func playOnce(t *testing.T, lab *netlab.Lab, sc scene, proto string, ours bool) 
 	if ours {
 		s.rt = s.pool
 	}
+	if s.fan != nil {
+		s.fanOut()
+	}
 	check := netlab.Leaks(t)
 	sc.play(s)
-	if ours {
-		shutdown(t, s.pool)
-	} else {
-		s.stock.CloseIdleConnections()
+	for _, rt := range append(s.fan, s.rt) {
+		if tr, ok := rt.(*Transport); ok {
+			shutdownQuietly(t, tr)
+		} else {
+			rt.(*http.Transport).CloseIdleConnections()
+		}
 	}
 	client, server = s.timeWaits()
 	if !ours {
@@ -309,6 +325,12 @@ func playOnce(t *testing.T, lab *netlab.Lab, sc scene, proto string, ours bool) 
 		t.Errorf("the server's side has %d TIME_WAIT", server)
 	}
 	st := s.pool.Stats()
+	if err := st.Balance(); err != nil {
+		t.Error(err)
+	}
+	if n := st.Resting + st.Busy + st.Leaving + st.Dialing; n != 0 {
+		t.Errorf("%d connections are left: %v", n, st)
+	}
 	if int(st.TimeWaits) != client {
 		t.Errorf("our own count of TIME_WAITs is %d, the kernel's %d", st.TimeWaits, client)
 	}
@@ -317,6 +339,19 @@ func playOnce(t *testing.T, lab *netlab.Lab, sc scene, proto string, ours bool) 
 	}
 	t.Logf("endings %v, reasons %v", st.Ended, st.Reasons)
 	return client, server
+}
+
+// fanOut gives each address a client of its own, of the same settings.
+func (s *stage) fanOut() {
+	for i := range s.fan {
+		s.fan[i] = s.stock.Clone()
+		if s.ours {
+			s.fan[i] = &Transport{
+				Base: s.base, Dialer: s.pool.Dialer, Meter: s.pool.Meter,
+				IdleTimeout: s.pool.IdleTimeout, MaxRequests: s.pool.MaxRequests,
+			}
+		}
+	}
 }
 
 // timeWaits returns the TIME_WAIT sockets of either side, once everything is

@@ -36,7 +36,7 @@ func output(t *testing.T) string {
 	}
 	cmd := exec.CommandContext(t.Context(), exe)
 	cmd.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=0") // else the race detector sleeps a second
-	out, err := cmd.CombinedOutput() // what goes wrong is logged
+	out, err := cmd.CombinedOutput()                                         // what goes wrong is logged
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
