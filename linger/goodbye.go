@@ -26,8 +26,9 @@ import (
 //
 // When ctx ends, the exchange's reads and writes fail. An exchange that fails
 // ends the connection as one that nothing is known of. Goodbye returns the
-// exchange's error, or ctx's cause when it could not wait for the ending, which
-// is Unknown then; the farewell goes on within its bounds.
+// exchange's error, or ctx's cause when it could not wait for the ending. The
+// ending is Unknown then, unless it came just in time; the farewell goes on
+// within its bounds.
 func Goodbye(ctx context.Context, c net.Conn, exchange func(net.Conn) error) (Ending, error) {
 	conn, owned := underlying(c)
 	if conn == nil {

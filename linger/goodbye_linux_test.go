@@ -95,14 +95,14 @@ func TestKernelGoodbye(t *testing.T) {
 		name:   "the peer never answers",
 		client: sayDone,
 		server: untilEOF,
-		want:   []Ending{Unknown}, wantErr: os.ErrDeadlineExceeded,
+		want:   []Ending{Unknown, LocalFirst}, wantErr: os.ErrDeadlineExceeded,
 		waits: true, bound: 500 * time.Millisecond,
 	}, {
 		name:   "the peer never answers, abort",
 		policy: Policy{Fallback: Abort},
 		client: sayDone,
 		server: untilEOF,
-		want:   []Ending{Unknown}, wantErr: os.ErrDeadlineExceeded,
+		want:   []Ending{Unknown, Aborted}, wantErr: os.ErrDeadlineExceeded,
 		bound: 500 * time.Millisecond,
 	}, {
 		name:   "the peer answers late",
