@@ -155,11 +155,11 @@ func (cl *Closer) examine(q *inquest, diag *sockdiag.Conn, now time.Time) bool {
 	case diag == nil || !q.conn.local.IsValid():
 		v.timeWait = q.ending == LocalFirst // the kernel does not tell
 	default:
-		state, found, err := diag.Lookup(q.conn.local, q.conn.remote)
+		sock, found, err := diag.Find(q.conn.local, q.conn.remote)
 		if err != nil {
 			v.timeWait = q.ending == LocalFirst
 		} else {
-			v = judge(q.ending, state, found)
+			v = judge(q.ending, sock, found)
 		}
 	}
 	if v.timeWait && q.conn.account != nil {
@@ -184,16 +184,25 @@ type verdict struct {
 
 // judge tells how a connection that was expected to end in a certain way has
 // ended, from what the kernel still has of it.
-func judge(expected Ending, state sockdiag.State, found bool) verdict {
-	switch {
-	case found && (state == sockdiag.TimeWait || state == sockdiag.FinWait2):
-		// A FIN_WAIT_2 without a descriptor is a TIME_WAIT already by the
-		// kernel's book: it is the same small socket, and counted as one.
-		// Where FIN-then-reset was expected, the FINs have crossed.
-		return verdict{LocalFirst, true, true}
-	case found && (state == sockdiag.FinWait1 || state == sockdiag.Closing || state == sockdiag.LastAck):
-		return verdict{ending: expected}
-	case expected == LocalFirst:
+func judge(expected Ending, sock sockdiag.Socket, found bool) verdict {
+	if found {
+		switch sock.State {
+		case sockdiag.TimeWait:
+			// Where FIN-then-reset was expected, the FINs have crossed.
+			return verdict{LocalFirst, true, true}
+		case sockdiag.FinWait2:
+			// Without a descriptor it is a TIME_WAIT already by the kernel's
+			// book: the same small socket, and counted as one. With one, it is
+			// on its way to that, or to its reset.
+			if sock.Mini() {
+				return verdict{LocalFirst, true, true}
+			}
+			return verdict{ending: expected}
+		case sockdiag.FinWait1, sockdiag.Closing, sockdiag.LastAck:
+			return verdict{ending: expected}
+		}
+	}
+	if expected == LocalFirst {
 		// It is gone, or its 4-tuple serves another connection by now: the
 		// peer has reset it after our FIN.
 		return verdict{ending: FinReset, final: true}
