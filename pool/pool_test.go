@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -114,3 +115,6 @@ func TestRoundTrip(t *testing.T) {
 		})
 	}
 }
+
+// quiet is for servers whose clients misbehave on purpose.
+var quiet = log.New(io.Discard, "", 0)

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"log"
+
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -17,8 +17,6 @@ import (
 	"github.com/lastack/lastack/internal/sockdiag"
 	"github.com/lastack/lastack/linger"
 )
-
-var quiet = log.New(io.Discard, "", 0)
 
 var (
 	http1  = []string{"http", "https"}
