@@ -151,7 +151,6 @@ func TestBaseSettings(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv, base := newServer(t, tt.proto, tt.serve)
-			srv.Config.ErrorLog = quiet
 			if tt.tune != nil {
 				tt.tune(base)
 			}

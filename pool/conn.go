@@ -67,9 +67,13 @@ const (
 	gone
 )
 
-// settingsWait is how long a new HTTP/2 connection carries one request only if
-// nothing tells that the server's SETTINGS have come. Reservations beyond what
-// SETTINGS then allow would block one another for ever.
+// settingsWait is how long requests wait for a new HTTP/2 connection to know its
+// limit before another is dialled for them.
+//
+// Until the server's SETTINGS have come a connection carries one request only:
+// reservations beyond what SETTINGS then allow would block one another for
+// ever. The first response shows that they have; nothing else does if they
+// leave the limit where it was.
 const settingsWait = 100 * time.Millisecond
 
 // guessedStreams is what an HTTP/2 connection allows before SETTINGS say so.
@@ -143,7 +147,7 @@ func (c *conn) takeLocked() {
 	c.uses++
 	c.tell(linger.Underway)
 	if c.h2 && !c.settled && c.settler == nil {
-		c.settler = time.AfterFunc(settingsWait, c.settle)
+		c.settler = time.AfterFunc(settingsWait, c.g.dialMore)
 	}
 }
 
@@ -232,6 +236,9 @@ func (c *conn) onState() {
 		done := c.streams
 		if c.pinging {
 			done = 0
+			if c.reason == "" && reasonOf(err, true) == metrics.Error {
+				c.reason = metrics.Timeout // nobody answered the ping
+			}
 		}
 		c.streams = 0
 		g.removeLocked(c)

@@ -59,7 +59,15 @@ func shutdown(t testing.TB, tr *Transport) {
 // "h2" or "h2c". It returns the server and a Base for it.
 func newServer(t testing.TB, proto string, h http.Handler) (*httptest.Server, *http.Transport) {
 	t.Helper()
+	return newTunedServer(t, proto, h, func(*http.Server) {})
+}
+
+// newTunedServer is newServer with settings of the server's own.
+func newTunedServer(t testing.TB, proto string, h http.Handler, tune func(*http.Server)) (*httptest.Server, *http.Transport) {
+	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = quiet
+	tune(srv.Config)
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.MaxIdleConns = 0
 	p := new(http.Protocols)

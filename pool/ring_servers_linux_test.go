@@ -16,7 +16,7 @@ import (
 // TestKernelRealServers: idle expiry and the last request's goodbye, with
 // servers that people run. With SparePeer neither side keeps a TIME_WAIT.
 func TestKernelRealServers(t *testing.T) {
-	spare := &linger.Policy{SparePeer: true}
+	spare := &linger.Policy{SparePeer: true, Wait: 10 * time.Second} // on a machine that is busy
 	scenes := []scene{
 		{name: "idle expiry", tune: idleSoon, play: restAndEnd},
 		{name: "idle expiry, SparePeer", tune: idleSoon, play: restAndEnd, policy: spare, both: true},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 )
 
 // A waiter is a request that waits for a connection. It is in its group's
@@ -134,11 +135,19 @@ func (g *group) wantDialsLocked() int {
 		return g.waiters.len
 	}
 	for _, c := range g.shared {
-		if !c.settled {
+		if !c.settled && time.Since(c.born) < settingsWait {
 			return 0 // it will say soon how many it takes
 		}
 	}
 	return (g.waiters.len + guessedStreams - 1) / guessedStreams
+}
+
+// dialMore looks again whether those who wait need a dial.
+func (g *group) dialMore() {
+	g.mu.Lock()
+	g.serveLocked()
+	g.dialLocked()
+	g.mu.Unlock()
 }
 
 // beginDialLocked dials for w, and so for whoever comes first. It reports false
