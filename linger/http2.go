@@ -13,7 +13,7 @@ import (
 // read half of one.
 type http2Word struct {
 	ack    [17]byte // the frame that acknowledges our PING
-	tail   []byte   // the end of what was heard, shorter than a frame
+	tail   []byte   // the end of what was heard, in which either may have begun
 	acked  bool
 	goaway bool      // the peer has said GOAWAY before the acknowledgement
 	until  time.Time // end of the moment in which a peer that acknowledged may close
@@ -48,14 +48,16 @@ func (w *http2Word) heard(p []byte) {
 		return
 	}
 	all := append(w.tail, p...)
-	at := bytes.Index(all, w.ack[:])
-	before := all
-	if at >= 0 {
+	// The last bytes may be the beginning of the acknowledgement, and only
+	// what comes before it counts.
+	before := all[:max(0, len(all)-len(w.ack)+1)]
+	if at := bytes.Index(all, w.ack[:]); at >= 0 {
 		w.acked = true
 		before = all[:at]
 	}
 	w.goaway = w.goaway || bytes.Contains(before, goawayHeader)
-	w.tail = append(w.tail[:0:0], all[max(0, len(all)-len(w.ack)+1):]...)
+	keep := len(w.ack) - 1 + len(goawayHeader) - 1
+	w.tail = append(w.tail[:0:0], all[max(0, len(all)-keep):]...)
 }
 
 // staysOpen reports whether the peer has read everything and will not close:

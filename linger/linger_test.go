@@ -308,3 +308,90 @@ func TestShutdownSaysWhatIsLeft(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFarewellsAreBounded: one more than allowed ends at once by the next rung,
+// and is counted.
+func TestFarewellsAreBounded(t *testing.T) {
+	needKernel(t)
+	var got endings
+	cl := &Closer{Ended: got.add}
+	c, peer := pair(t, cl)
+	a := new(noting)
+	c.SetAccount(a)
+	c.Tell(Owed)
+	cl.mu.Lock()
+	cl.waiting = maxFarewells
+	cl.mu.Unlock()
+	c.Close()
+	hearEOF(t, peer) // although the peer has not closed
+	got.wantOne(t, cl, FinReset)
+	if !a.closing || a.ended != FinReset || !a.hurried || a.timeWait {
+		t.Errorf("the account heard %+v", a)
+	}
+}
+
+// A noting is an Account that notes.
+type noting struct {
+	closing, hurried, timeWait bool
+	ended                      Ending
+}
+
+func (n *noting) Closing()                     { n.closing = true }
+func (n *noting) Ended(e Ending, hurried bool) { n.ended, n.hurried = e, hurried }
+func (n *noting) TimeWait()                    { n.timeWait = true }
+
+// TestPolicyCheck: what cannot be used is reported, and taken as the default.
+func TestPolicyCheck(t *testing.T) {
+	if err := (Policy{}).Check(); err != nil {
+		t.Error(err)
+	}
+	bad := Policy{Fallback: 9}
+	var pe *PolicyError
+	if err := bad.Check(); !errors.As(err, &pe) || pe.Field != "Fallback" {
+		t.Errorf("got %v, want a *PolicyError about Fallback", err)
+	}
+	cl := &Closer{Policy: bad}
+	c, _ := pair(t, cl)
+	if _, err := Goodbye(t.Context(), c, func(net.Conn) error { return nil }); !errors.As(err, &pe) {
+		t.Errorf("Goodbye: got %v, want a *PolicyError", err)
+	}
+	if err := cl.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGoodbyeWithoutTCP: a connection that no Closer can see into is closed.
+func TestGoodbyeWithoutTCP(t *testing.T) {
+	c, peer := net.Pipe()
+	defer peer.Close()
+	e, err := Goodbye(t.Context(), c, func(net.Conn) error { return nil })
+	if e != Unknown || err != nil {
+		t.Errorf("ended %v, %v", e, err)
+	}
+	if _, err := c.Write([]byte("x")); err == nil {
+		t.Error("it is still open")
+	}
+}
+
+// TestPostponedClose: an upload that is under way ends before its connection does.
+func TestPostponedClose(t *testing.T) {
+	needKernel(t)
+	var got endings
+	cl := &Closer{Ended: got.add}
+	c, peer := pair(t, cl)
+	c.Tell(Sending)
+	c.Close()
+	say(t, c, "the rest") // the writer goes on
+	hear(t, peer, "the rest")
+	c.Sent(Owed)
+	hearsClosed := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		hearsClosed <- err
+	}()
+	if err := <-hearsClosed; err == nil {
+		t.Error("the connection is still open")
+	}
+	peer.Close()
+	got.wantOne(t, cl, PeerFirst)
+}

@@ -409,3 +409,43 @@ func TestWarm(t *testing.T) {
 		shutdown(t, tr)
 	})
 }
+
+// TestPingHTTP2: resting HTTP/2 connections are sent PING.
+func TestPingHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(http.Protocols)
+		p.SetUnencryptedHTTP2(true)
+		l := newPipeListener()
+		srv := &http.Server{Handler: hello, Protocols: p, ErrorLog: quiet}
+		var wg sync.WaitGroup
+		wg.Go(func() { srv.Serve(l) })
+		var pings atomic.Int32
+		base := &http.Transport{Protocols: p}
+		base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := l.DialContext(ctx, network, addr)
+			return &pingCounter{c, &pings}, err
+		}
+		tr := &Transport{Base: base, IdleTimeout: -1, Ping: PingConfig{Interval: time.Minute}}
+		get(t, tr, pipeURL)
+		time.Sleep(10*time.Minute + time.Second)
+		if n := pings.Load(); n < 9 || n > 11 {
+			t.Errorf("%d pings in 10 minutes", n)
+		}
+		shutdown(t, tr)
+		srv.Close()
+		wg.Wait()
+	})
+}
+
+// A pingCounter counts the PING frames that are written, each by itself.
+type pingCounter struct {
+	net.Conn
+	pings *atomic.Int32
+}
+
+func (c *pingCounter) Write(b []byte) (int, error) {
+	if len(b) == 17 && b[3] == 0x6 && b[4] == 0 {
+		c.pings.Add(1)
+	}
+	return c.Conn.Write(b)
+}
