@@ -25,13 +25,18 @@ func TestLeaksFindsAGoroutine(t *testing.T) {
 		check := leaksWithin(tb, 0)
 		done := make(chan struct{})
 		defer close(done)
-		go leakedGoroutine(done)
+		running := make(chan struct{})
+		go leakedGoroutine(running, done)
+		<-running // until then its stack does not name it
 		check()
 	})
 	wantLeak(t, end, "leakedGoroutine")
 }
 
-func leakedGoroutine(done <-chan struct{}) { <-done }
+func leakedGoroutine(running chan<- struct{}, done <-chan struct{}) {
+	close(running)
+	<-done
+}
 
 func TestLeaksFindsADescriptor(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
