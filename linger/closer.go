@@ -44,10 +44,7 @@ func (cl *Closer) exit(c *Conn, e Ending, hurried bool) {
 	if cl.Ended != nil {
 		cl.Ended(e)
 	}
-	if c.ended != nil {
-		c.how = e
-		close(c.ended)
-	}
+	c.setEnded(e)
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	cl.leaving--

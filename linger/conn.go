@@ -34,11 +34,12 @@ type Conn struct {
 	fact   atomic.Uint32 // a Fact
 	closed atomic.Bool
 	news   chan struct{} // holds one when a Fact was told after Close
-	ended  chan struct{} // closed when how holds the ending; nil unless awaited
-	how    Ending
 
-	mu       sync.Mutex // guards farewell; never held together with Closer.mu
-	farewell *os.File   // the duplicate that waits for the peer, or nil
+	mu       sync.Mutex    // guards what follows; never held together with Closer.mu
+	farewell *os.File      // the duplicate that waits for the peer, or nil
+	over     bool          // how holds the ending
+	how      Ending        // written before ended is closed
+	ended    chan struct{} // closed when over; nil unless awaited
 }
 
 var _ interface {
@@ -116,6 +117,29 @@ func (c *Conn) heed(f Fact) {
 }
 
 func (c *Conn) told() Fact { return Fact(c.fact.Load()) }
+
+// awaitable returns a channel that is closed when the connection has ended.
+func (c *Conn) awaitable() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.ended = make(chan struct{})
+		if c.over {
+			close(c.ended)
+		}
+	}
+	return c.ended
+}
+
+// setEnded notes how the connection has ended.
+func (c *Conn) setEnded(e Ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over, c.how = true, e
+	if c.ended != nil {
+		close(c.ended)
+	}
+}
 
 // hasten ends the wait of a farewell, if one is under way.
 func (c *Conn) hasten() {

@@ -30,8 +30,9 @@ const (
 	// Sending means Underway, and that somebody is still writing while the
 	// answer is complete already. Close is put off until another Fact is told,
 	// for as long as the peer's kernel takes what is written: it makes
-	// progress at least once in Policy.Wait. Writers go on meanwhile. Then, and
-	// on platforms that do not tell of progress, it counts as Abandoned.
+	// progress at least once in Policy.Wait, and is done in half a minute.
+	// Writers go on meanwhile. Then, and on platforms that do not tell of
+	// progress, it counts as Abandoned.
 	Sending
 
 	// Abandoned means that nobody wants the rest of the exchange any more.

@@ -19,6 +19,9 @@ const (
 	// maxDiscard bounds what a farewell reads and throws away.
 	maxDiscard = 256 << 10
 
+	// maxPostponed bounds how long a close is put off for somebody who writes.
+	maxPostponed = 30 * time.Second
+
 	// maxPoll bounds the interval at which a farewell looks for what no event
 	// tells: the acknowledgement of the last byte.
 	maxPoll = 50 * time.Millisecond
@@ -153,11 +156,12 @@ func (c *Conn) postpone() bool {
 	go func() {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
+		end := time.Now().Add(maxPostponed)
 		for acked := info.Acked; c.told() == Sending; acked = info.Acked {
 			select {
 			case <-c.news:
-			case <-timer.C:
-				if info, err = sockopt.ReadInfo(c.raw); err != nil || info.Acked == acked {
+			case now := <-timer.C:
+				if info, err = sockopt.ReadInfo(c.raw); err != nil || info.Acked == acked || now.After(end) {
 					c.Sent(Abandoned)
 				}
 				timer.Reset(wait)

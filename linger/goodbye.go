@@ -40,9 +40,7 @@ func Goodbye(ctx context.Context, c net.Conn, exchange func(net.Conn) error) (En
 	if conn.closed.Load() {
 		return Unknown, net.ErrClosed
 	}
-	ended := make(chan struct{})
-	conn.ended = ended
-
+	ended := conn.awaitable()
 	t := &turns{Conn: c}
 	err := runExchange(ctx, t, exchange)
 	switch {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
 
+	"github.com/lastack/lastack/linger"
 	"github.com/lastack/lastack/metrics"
 )
 
@@ -55,22 +55,30 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		next = bodyEOF
 	}
+	if err != nil && err != io.EOF {
+		b.x.conn.tell(linger.Abandoned) // nothing more will come of it
+	}
 	b.state.CompareAndSwap(bodyReading, next)
 	return n, b.explain(err)
 }
 
 // explain returns the cause of an error that a cancellation has brought about.
 func (b *body) explain(err error) error {
-	if err != nil && err != io.EOF && b.x.state.Load() == cancelled {
-		return context.Cause(b.x.ctx.parent)
+	if err == nil || err == io.EOF || b.x.state.Load() != cancelled {
+		return err
 	}
-	return err
+	if cause := context.Cause(b.x.ctx.parent); cause != nil {
+		return cause
+	}
+	return errReadOnClosed // Close came while it was read
 }
 
 // Close ends the use of the response. It does not wait for the rest of it.
 func (b *body) Close() error {
 	switch was := b.state.Swap(bodyClosed); {
-	case was == bodyClosed, was == bodyEOF:
+	case was == bodyClosed:
+		return nil // somebody is at it
+	case was == bodyEOF:
 		return b.inner.Close()
 	case was == bodyReading, b.left > drainBytes:
 		// Whoever reads is to be released; or there is too much to come.
@@ -104,7 +112,3 @@ func (b *body) abandon() error {
 	}
 	return b.inner.Close()
 }
-
-// reusable response bodies: those that are empty or belong to the caller are
-// net/http's own.
-var _ http.RoundTripper = (*Transport)(nil)

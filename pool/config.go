@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -30,16 +31,16 @@ type config struct {
 	life context.Context // ends at Shutdown, and with it the dials
 	stop context.CancelFunc
 
-	any     *http.Transport // makes connections of any protocol
-	h1      *http.Transport // makes HTTP/1.1 connections only, for upgrades
-	foreign http.RoundTripper
-	proxy   func(*http.Request) (*url.URL, error) // or nil
+	any   *http.Transport                       // makes connections of any protocol
+	h1    *http.Transport                       // makes HTTP/1.1 connections only, for upgrades
+	proxy func(*http.Request) (*url.URL, error) // or nil
 
 	maxConns, maxIdle, maxIdleAll, maxWaiters, maxDials int // 0: unlimited
 	maxRequests                                         int // 0: unlimited
 	idle, maxAge                                        time.Duration
 	closeAlways                                         bool // each request is its connection's last
 	h2c                                                 bool // "http" is HTTP/2
+	foreignHTTP, foreignHTTPS                           bool // Base has a protocol of the user's own for it
 }
 
 // init resolves the settings, once.
@@ -101,12 +102,10 @@ func (c *config) resolve(t *Transport) {
 	c.idle = max(0, cmpOr(t.IdleTimeout, cmpOr(base.IdleConnTimeout, defaultIdleTimeout)))
 	c.proxy = base.Proxy
 
+	c.foreignHTTP, c.foreignHTTPS = registered(base, "http"), registered(base, "https")
 	c.any = t.inner(base)
 	c.h1 = httpOneOnly(c.any)
 	c.h2c = c.any.Protocols.UnencryptedHTTP2() && !c.any.Protocols.HTTP1()
-	if c.foreign = t.Base; t.Base == nil {
-		c.foreign = base
-	}
 }
 
 // cmpOr returns v, or def if v is zero.
@@ -175,6 +174,8 @@ func copySettings(base *http.Transport) *http.Transport {
 	}
 	if in.TLSClientConfig != nil {
 		in.TLSClientConfig = in.TLSClientConfig.Clone()
+		// The copy shares this array, to which net/http appends.
+		in.TLSClientConfig.NextProtos = slices.Clip(in.TLSClientConfig.NextProtos)
 	}
 	if in.HTTP2 != nil {
 		in.HTTP2 = new(*in.HTTP2)

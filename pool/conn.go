@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -83,10 +84,10 @@ const guessedStreams = 100
 func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	c := &conn{
 		g: g, cc: cc, raw: b.raw, nc: b.conn, life: b.life,
-		tls:  g.key.Scheme == "https",
+		tls:  g.usesTLS(),
 		born: time.Now(),
 	}
-	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c
+	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c && !g.key.HTTP1
 	c.fresh.Store(true)
 	if age := g.t.cfg.maxAge; age > 0 {
 		c.oldAt = c.born.Add(age*8/10 + rand.N(age/10+1))
@@ -98,6 +99,12 @@ func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 		g.host.Multiplexed()
 	}
 	return c
+}
+
+// usesTLS reports whether the connections of the group speak TLS, to the server
+// or to a proxy before it.
+func (g *group) usesTLS() bool {
+	return g.key.Scheme == "https" || strings.HasPrefix(g.key.Proxy, "https:")
 }
 
 func (c *conn) tell(f linger.Fact) {
@@ -140,6 +147,12 @@ func (c *conn) slotsLocked() int {
 	return available - int(c.pending.Load())
 }
 
+// deadLocked reports whether an HTTP/2 connection rests and takes no more
+// requests: the server has said GOAWAY, which no call of the hook tells.
+func (c *conn) deadLocked() bool {
+	return c.h2 && c.where == resting && c.cc.Err() == nil && c.cc.Available() == 0 && c.cc.InFlight() == 0
+}
+
 // takeLocked gives a slot to a request.
 func (c *conn) takeLocked() {
 	c.streams++
@@ -155,6 +168,9 @@ func (c *conn) takeLocked() {
 func (c *conn) settle() {
 	c.g.mu.Lock()
 	c.settled = true
+	if c.cc.Err() == nil {
+		c.g.streams = max(1, c.cc.Available()+c.cc.InFlight())
+	}
 	c.g.serveLocked()
 	c.g.mu.Unlock()
 }
@@ -167,11 +183,7 @@ func (c *conn) reserve() error {
 		c.pending.Add(-1)
 		return nil
 	}
-	c.g.mu.Lock()
-	c.pending.Add(-1)
-	c.streams--
-	c.g.mu.Unlock()
-	c.onState() // what it was called for while the slot was pending, it has ignored
+	c.discard(metrics.GoAway) // if it is alive, it takes no more requests
 	return err
 }
 
@@ -188,19 +200,22 @@ func (c *conn) stale() bool {
 	return closed || data && !c.tls && !c.h2
 }
 
-// discard gives the slot back that was taken, and closes the connection.
+// discard gives the slot back that was taken, and has the connection lent no
+// more; it is closed when it has no other request.
 func (c *conn) discard(reason string) {
 	g := c.g
 	g.mu.Lock()
 	c.pending.Add(-1)
 	c.streams--
-	g.leaveLocked(c, reason)
-	last := c.streams == 0
+	if c.cc.Err() == nil || reason == metrics.Stale {
+		g.leaveLocked(c, reason)
+	}
+	idle := c.where == leaving && c.streams == 0
 	g.mu.Unlock()
-	if last {
+	if idle {
 		c.close()
 	}
-	c.onState()
+	c.onState() // what it was called for while the slot was pending, it has ignored
 }
 
 // lastLocked reports whether the request that was just given the connection is
@@ -285,7 +300,7 @@ func (c *conn) finishExchange() {
 // were under way.
 func (c *conn) left(err error, done int) {
 	if x := c.current.Load(); x != nil {
-		x.finish()
+		x.closed()
 	}
 	if c.settler != nil {
 		c.settler.Stop()
@@ -297,6 +312,9 @@ func (c *conn) left(err error, done int) {
 	if upgraded(err) {
 		// It belongs to the caller now, who closes it.
 		c.tell(linger.Unsure)
+		if c.nc == nil {
+			c.life.Ended(linger.Unknown, false) // as far as anybody can see
+		}
 	} else {
 		c.life.Leave(reason)
 		if c.nc == nil {

@@ -47,7 +47,7 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	b := &dialBirth{proxy: proxy, host: g.host}
 	var ctx context.Context = dialContext{t.cfg.life, values}
 	ctx = context.WithValue(ctx, birthKey{}, b)
-	if g.key.Scheme == "https" {
+	if g.usesTLS() {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			TLSHandshakeDone: func(s tls.ConnectionState, err error) { b.proto = s.NegotiatedProtocol },
 		})
@@ -61,8 +61,11 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
 	g.host.DialDone(time.Since(started), err)
 	if err != nil {
+		if b.raw != nil {
+			b.raw.Close() // net/http forgets that where it can't use the protocol
+		}
 		if b.life != nil && b.conn == nil {
-			b.life.Ended(linger.Unknown, false) // net/http has closed it
+			b.life.Ended(linger.Unknown, false)
 		}
 		return nil, err
 	}

@@ -36,10 +36,10 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		}
 		out.Close = true // the goodbye of HTTP/1.1
 	}
-	c.current.Store(x)
 	if ctx.Done() != nil {
-		x.stop = context.AfterFunc(ctx, x.cancel)
+		x.stop = context.AfterFunc(ctx, x.cancel) // before others see x
 	}
+	c.current.Store(x)
 	resp, err := c.cc.RoundTrip(out)
 	if err != nil {
 		c.tell(linger.Abandoned)
@@ -51,6 +51,10 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		return nil, err
 	}
 	c.answered()
+	if x.state.Load() == cancelled {
+		resp.Body.Close() // the answer came while the connection was being closed
+		return nil, context.Cause(ctx)
+	}
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		return resp, nil // the connection is the caller's
@@ -91,6 +95,7 @@ type exchange struct {
 	stop  func() bool // takes back the call of cancel; or nil
 	state atomic.Int32
 	then  atomic.Uint32 // the Fact when the upload is done
+	left  atomic.Bool   // the connection is closed, as far as net/http knows
 	body  body
 }
 
@@ -116,6 +121,15 @@ func (x *exchange) finish() bool {
 		x.stop()
 	}
 	return true
+}
+
+// closed ends the exchange with its connection. If it is still uploading, it can
+// be cancelled until that is done.
+func (x *exchange) closed() {
+	x.left.Store(true)
+	if nc := x.conn.nc; nc == nil || !nc.Sending() {
+		x.finish()
+	}
 }
 
 // detach lets the exchange go on when the caller's context ends.

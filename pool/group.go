@@ -28,15 +28,17 @@ type group struct {
 	resting []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
 	shared  []*conn    // HTTP/2, resting or busy
 	live    map[*conn]struct{}
-	dialing int
+	dialing int  // dials in progress
+	owned   int  // those among them that a waiter relies on
 	isH2    bool // the last connection dialled speaks HTTP/2
+	streams int  // how many requests an HTTP/2 connection carries at a time
 	waiters waiterQueue
 	began   uint64      // waiters so far
 	sweeper *time.Timer // nil: not armed
 }
 
 func newGroup(t *Transport, k Key) *group {
-	g := &group{t: t, key: k, target: k.Address, live: make(map[*conn]struct{})}
+	g := &group{t: t, key: k, target: k.Address, live: make(map[*conn]struct{}), streams: guessedStreams}
 	name := k.host()
 	if g.target == "" {
 		g.target = name // net/http dials the proxy and does not look at it
@@ -112,13 +114,14 @@ func (g *group) take(ctx context.Context, proxy *url.URL) (lease, *waiter, error
 			return g.leaseLocked(c, now), nil, nil
 		}
 	}
-	if m := g.t.cfg.maxWaiters; m > 0 && g.waiters.len >= m && g.full() {
-		return lease{}, nil, &Error{Op: "lease", Key: g.key, Err: ErrBusy}
-	}
 	g.began++
 	w := &waiter{ctx: ctx, proxy: proxy, seq: g.began, ready: make(chan result, 1)}
 	g.waiters.push(w)
 	g.dialLocked()
+	if m := g.t.cfg.maxWaiters; m > 0 && w.dial == nil && g.waiters.len-g.owned > m {
+		g.waiters.remove(w)
+		return lease{}, nil, &Error{Op: "lease", Key: g.key, Err: ErrBusy}
+	}
 	return lease{}, w, nil
 }
 
@@ -130,9 +133,14 @@ func (g *group) full() bool {
 
 // pickLocked returns a connection with a free slot, or nil.
 func (g *group) pickLocked(now time.Time) *conn {
-	for _, c := range g.shared {
+	for i := len(g.shared) - 1; i >= 0; i-- {
+		c := g.shared[i]
 		if c.slotsLocked() > 0 && !c.overdueLocked(now) {
 			return c
+		}
+		if c.deadLocked() {
+			g.leaveLocked(c, metrics.GoAway)
+			go c.close() // not under the lock; it ends with the write of a goodbye
 		}
 	}
 	for i := range g.resting {
@@ -262,7 +270,9 @@ func (g *group) serveLocked() {
 		if c == nil {
 			return
 		}
-		g.waiters.pop().ready <- result{lease: g.leaseLocked(c, now)}
+		w := g.waiters.pop()
+		g.disownLocked(w)
+		w.ready <- result{lease: g.leaseLocked(c, now)}
 	}
 }
 

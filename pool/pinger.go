@@ -18,7 +18,11 @@ func (c *conn) ping() {
 		req = c.ownRequest(http.MethodHead, p.Path)
 	}
 	if err := c.ask(req, p); err != nil {
-		c.tell(linger.Broken) // nobody answers: the port is not to be held for it
+		if c.g.t.closed.Load() {
+			c.tell(linger.Abandoned)
+		} else {
+			c.tell(linger.Broken) // nobody answers: the port is not to be held for it
+		}
 		c.abandonPing()
 	}
 }

@@ -170,7 +170,11 @@ func (o *outgoing) replayable(err error, l lease) bool {
 		return false
 	}
 	if l.c.h2 {
-		return refusedHTTP2(err) && (o.again() || o.unread())
+		if refusedHTTP2(err) {
+			return o.again() || o.unread()
+		}
+		// The connection has died under a request that had no answer yet.
+		return l.reused && l.c.cc.Err() != nil && o.idempotent() && o.again()
 	}
 	if !l.reused {
 		// A server that hangs up on a new connection does not like the request.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/silent":
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	case "/endless":
 		for r.Context().Err() == nil {
 			if _, err := w.Write(make([]byte, 8<<10)); err != nil {
@@ -344,7 +346,11 @@ func playOnce(t *testing.T, lab *netlab.Lab, sc scene, proto string, ours bool) 
 // fanOut gives each address a client of its own, of the same settings.
 func (s *stage) fanOut() {
 	for i := range s.fan {
-		s.fan[i] = s.stock.Clone()
+		clone := s.stock.Clone()
+		if tc := clone.TLSClientConfig; tc != nil {
+			tc.NextProtos = slices.Clip(tc.NextProtos) // net/http appends to what the clones share
+		}
+		s.fan[i] = clone
 		if s.ours {
 			s.fan[i] = &Transport{
 				Base: s.base, Dialer: s.pool.Dialer, Meter: s.pool.Meter,

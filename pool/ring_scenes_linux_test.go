@@ -225,7 +225,7 @@ func (s *stage) closeIdle() {
 // awaitEnd waits until no connection to the server is open.
 func (s *stage) awaitEnd() {
 	s.t.Helper()
-	netlab.Eventually(s.t, 10*time.Second, "the connections end", func() bool {
+	netlab.Eventually(s.t, 30*time.Second, "the connections end", func() bool {
 		return s.lab.States(s.t, s.addr).Client.By[sockdiag.Established] == 0
 	})
 }

@@ -44,8 +44,8 @@ type Transport struct {
 	// If negative, no connection rests: each request is its connection's last.
 	MaxIdlePerHost int
 
-	// MaxWaiters bounds the requests of one host that wait for a connection;
-	// one more fails with ErrBusy.
+	// MaxWaiters bounds the requests of one host that wait for a connection
+	// without one being dialled for them; one more fails with ErrBusy.
 	// If zero, it is unlimited.
 	MaxWaiters int
 
@@ -128,12 +128,15 @@ const (
 // It fails with an error that wraps [ErrClosed] after Shutdown, and [ErrBusy]
 // when MaxWaiters requests wait already.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req == nil {
+		return nil, ErrNilRequest
+	}
 	if err := t.init(); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	if req.URL != nil && req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return t.cfg.foreign.RoundTrip(req) // a registered protocol, or an error that says so
+	if req.URL != nil && t.cfg.foreign(t.Base, req.URL.Scheme) {
+		return t.Base.RoundTrip(req)
 	}
 	if err := validate(req); err != nil {
 		closeBody(req)
@@ -191,9 +194,9 @@ func (t *Transport) Stats() metrics.Snapshot {
 	return t.cfg.meter.Snapshot()
 }
 
-// Warm opens connections to the host of url until n of them rest, handshakes
-// included, and returns when they do, or the first error. It counts on no
-// request coming in between.
+// Warm opens connections to the host of url until n of them rest, or as many
+// as MaxConnsPerHost allows, handshakes included, and returns when they do, or
+// the first error. It counts on no request coming in between.
 func (t *Transport) Warm(ctx context.Context, url string, n int) error {
 	if err := t.init(); err != nil {
 		return err

@@ -28,11 +28,14 @@ func (x *exchange) traceUpload() context.Context {
 	x.conn.tell(linger.Sending)
 	return httptrace.WithClientTrace(&x.ctx, &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			then := linger.Fact(x.then.Load())
 			if info.Err != nil {
-				x.conn.nc.Sent(linger.Abandoned)
-				return
+				then = linger.Abandoned
 			}
-			x.conn.nc.Sent(linger.Fact(x.then.Load()))
+			x.conn.nc.Sent(then)
+			if x.left.Load() {
+				x.finish() // it could be cancelled until now
+			}
 		},
 	})
 }

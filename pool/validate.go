@@ -22,6 +22,9 @@ func validate(req *http.Request) error {
 	if bad := badHeader(req.Trailer); bad != "" {
 		return fmt.Errorf("net/http: invalid trailer %s", bad)
 	}
+	if s := req.URL.Scheme; s != "http" && s != "https" {
+		return fmt.Errorf("unsupported protocol scheme %q", s)
+	}
 	if req.Method != "" && !isToken(req.Method) {
 		return fmt.Errorf("net/http: invalid method %q", req.Method)
 	}

@@ -17,7 +17,13 @@ type waiter struct {
 
 	prev, next *waiter
 	queued     bool
-	dialing    bool // a dial began for it
+	dial       *dial // that is in progress for it, or nil
+}
+
+// A dial is in progress for a waiter, and goes on when that has gone.
+type dial struct {
+	owner *waiter // or nil, when nobody may rely on it any more: it may hang
+	upTo  uint64  // waiters there had been when it began
 }
 
 // A result is what a waiter is given: a lease whose slot is not reserved yet, or an error.
@@ -79,6 +85,8 @@ func (g *group) await(ctx context.Context, w *waiter) (lease, error) {
 	}
 	g.mu.Lock()
 	given := !g.waiters.remove(w)
+	g.disownLocked(w)
+	g.dialLocked() // others may have relied on its dial, which may hang
 	g.mu.Unlock()
 	if given {
 		// The result came at the same time. Nobody else may lose by that.
@@ -117,12 +125,12 @@ func (c *conn) giveBack() {
 
 // dialLocked begins the dials that the waiters need and the limits allow.
 func (g *group) dialLocked() {
-	for !g.full() && g.dialing < g.wantDialsLocked() {
-		w := g.waiters.head
-		for w.dialing && w.next != nil {
-			w = w.next // its own dial is still for it; the next one's trace has none
+	w := g.waiters.head
+	for !g.full() && g.owned < g.wantDialsLocked() {
+		for w != nil && w.dial != nil {
+			w = w.next
 		}
-		if !g.beginDialLocked(w) {
+		if w == nil || !g.beginDialLocked(w) {
 			return
 		}
 	}
@@ -134,12 +142,16 @@ func (g *group) wantDialsLocked() int {
 	if !g.isH2 {
 		return g.waiters.len
 	}
+	per := g.streams
+	if limit := g.t.cfg.maxRequests; limit > 0 {
+		per = min(per, limit)
+	}
 	for _, c := range g.shared {
-		if !c.settled && time.Since(c.born) < settingsWait {
+		if per > 1 && !c.settled && time.Since(c.born) < settingsWait {
 			return 0 // it will say soon how many it takes
 		}
 	}
-	return (g.waiters.len + guessedStreams - 1) / guessedStreams
+	return (g.waiters.len + per - 1) / per
 }
 
 // dialMore looks again whether those who wait need a dial.
@@ -156,26 +168,45 @@ func (g *group) beginDialLocked(w *waiter) bool {
 	if !g.t.enter() {
 		return false
 	}
-	w.dialing = true
+	d := &dial{owner: w, upTo: g.began}
+	w.dial = d
 	g.dialing++
-	upTo := g.began
+	g.owned++
 	go func() {
 		c, err := g.dial(w.ctx, w.proxy)
 		if err != nil {
-			g.dialFailed(err, upTo)
+			g.dialFailed(d, err)
 			g.t.exit()
 			g.t.forget(g)
 			return
 		}
-		g.dialed(c)
+		g.dialed(d, c)
 	}()
 	return true
 }
 
-// dialed takes in a connection that a dial has brought.
-func (g *group) dialed(c *conn) {
+// disownLocked lets w's dial go on for nobody in particular.
+func (g *group) disownLocked(w *waiter) {
+	if w.dial != nil {
+		w.dial.owner = nil
+		w.dial = nil
+		g.owned--
+	}
+}
+
+// dialed takes in a connection that a dial has brought. It goes to the waiter
+// that is first; if that has a dial of its own in progress, the waiter that
+// the connection was dialled for relies on that one instead.
+func (g *group) dialed(d *dial, c *conn) {
 	g.mu.Lock()
 	g.dialing--
+	if first, w := g.waiters.head, d.owner; w != nil && first.dial != nil {
+		w.dial, first.dial = first.dial, d
+		w.dial.owner, d.owner = w, first
+	}
+	if d.owner != nil {
+		g.disownLocked(d.owner)
+	}
 	g.isH2 = c.h2
 	g.addLocked(c)
 	surplus := g.returnLocked(c)
@@ -186,19 +217,24 @@ func (g *group) dialed(c *conn) {
 	c.onState() // it may have died before its hook was set
 }
 
-// dialFailed gives the error to those who waited for the dial that failed: the
-// waiters that were there when it began, but for as many as other dials are in
-// progress for.
-func (g *group) dialFailed(err error, upTo uint64) {
+// dialFailed gives the error to the waiter that the dial was for, and to those
+// who were there when it began and had none of their own: they have waited for
+// just this.
+func (g *group) dialFailed(d *dial, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dialing--
-	n := 0
-	for w := g.waiters.head; w != nil && w.seq <= upTo; w = w.next {
-		n++
+	owner := d.owner
+	if owner != nil {
+		g.disownLocked(owner)
 	}
-	for n -= g.dialing; n > 0; n-- {
-		g.waiters.pop().ready <- result{err: err}
+	for w := g.waiters.head; w != nil && w.seq <= d.upTo; {
+		next := w.next
+		if w == owner || owner != nil && w.dial == nil {
+			g.waiters.remove(w)
+			w.ready <- result{err: err}
+		}
+		w = next
 	}
 	g.dialLocked()
 }
@@ -206,6 +242,8 @@ func (g *group) dialFailed(err error, upTo uint64) {
 // failLocked gives err to everybody who waits.
 func (g *group) failLocked(err error) {
 	for g.waiters.len > 0 {
-		g.waiters.pop().ready <- result{err: err}
+		w := g.waiters.pop()
+		g.disownLocked(w)
+		w.ready <- result{err: err}
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 // warm has connections dialled until n of the key rest.
 func (t *Transport) warm(ctx context.Context, key Key, proxy *url.URL, n int) error {
+	dials, ctx := errgroup.WithContext(ctx)
+	dials.SetLimit(t.cfg.maxDials)
 	g, err := t.group(key)
 	if err != nil {
 		return err
@@ -17,35 +19,35 @@ func (t *Transport) warm(ctx context.Context, key Key, proxy *url.URL, n int) er
 	for range g.restingLocked {
 		n--
 	}
+	if limit := t.cfg.maxConns; limit > 0 {
+		n = min(n, limit-len(g.live)-g.dialing)
+	}
 	g.mu.Unlock()
-	dials, ctx := errgroup.WithContext(ctx)
-	dials.SetLimit(t.cfg.maxDials)
-	for range n {
-		dials.Go(func() error { return g.warmOne(ctx, proxy) })
+	for range max(0, n) {
+		dials.Go(func() error { return t.warmOne(ctx, key, proxy) })
 	}
 	return dials.Wait()
 }
 
-// warmOne dials one connection, which joins the group also when ctx has ended meanwhile.
-func (g *group) warmOne(ctx context.Context, proxy *url.URL) error {
-	if err := ctx.Err(); err != nil {
+// warmOne dials one connection, which joins the group also when ctx has ended
+// meanwhile.
+func (t *Transport) warmOne(ctx context.Context, key Key, proxy *url.URL) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if !g.t.enter() {
-		return &Error{Op: "dial", Key: g.key, Err: ErrClosed}
+	g, err := t.beginWarm(key)
+	if err != nil {
+		return err
 	}
-	g.mu.Lock()
-	g.dialing++
-	g.mu.Unlock()
 	result := make(chan error, 1)
 	go func() {
 		c, err := g.dial(ctx, proxy)
 		if err == nil {
-			g.dialed(c)
+			g.dialed(new(dial), c)
 		} else {
-			g.dialFailed(err, 0)
-			g.t.exit()
-			g.t.forget(g)
+			g.dialFailed(new(dial), err)
+			t.exit()
+			t.forget(g)
 		}
 		result <- err
 	}()
@@ -54,5 +56,24 @@ func (g *group) warmOne(ctx context.Context, proxy *url.URL) error {
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// beginWarm counts a dial in the group of the key, which keeps the group alive.
+func (t *Transport) beginWarm(key Key) (*group, error) {
+	for {
+		g, err := t.group(key)
+		if err != nil {
+			return nil, err
+		}
+		g.mu.Lock()
+		alive := !g.dead && !g.closed && t.enter()
+		if alive {
+			g.dialing++
+		}
+		g.mu.Unlock()
+		if alive {
+			return g, nil
+		}
 	}
 }
