@@ -55,7 +55,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		next = bodyEOF
 	}
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.x.finished()
+	case err != nil:
 		b.x.conn.tell(linger.Abandoned) // nothing more will come of it
 	}
 	b.state.CompareAndSwap(bodyReading, next)
@@ -79,6 +82,7 @@ func (b *body) Close() error {
 	case was == bodyClosed:
 		return nil // somebody is at it
 	case was == bodyEOF:
+		defer b.x.finished() // if the end was not net/http's yet, as after gzip's
 		return b.inner.Close()
 	case was == bodyReading, b.left > drainBytes:
 		// Whoever reads is to be released; or there is too much to come.
@@ -102,6 +106,7 @@ func (b *body) drain() {
 		return
 	}
 	b.inner.Close()
+	b.x.finished()
 }
 
 // abandon gives up the connection with the rest of the response.

@@ -15,9 +15,8 @@ import (
 // A conn is one connection of a group: an HTTP/1.1 connection with one slot, or an
 // HTTP/2 connection with many.
 //
-// Its ClientConn calls onState from within Reserve, Release, RoundTrip and
-// Close, so none of these is called under a lock; Err, Available and
-// InFlight call nothing.
+// Its ClientConn calls onState from within Reserve, RoundTrip and Close, so none
+// of these is called under a lock; Err, Available and InFlight call nothing.
 type conn struct {
 	g     *group
 	cc    *http.ClientConn
@@ -177,8 +176,14 @@ func (c *conn) settle() {
 
 // reserve turns a slot that was given into a reservation in the ClientConn. It
 // fails if the connection has died; then the slot is given back.
+//
+// The one slot of an HTTP/1.1 connection needs no reservation: nobody else uses
+// its ClientConn.
 func (c *conn) reserve() error {
-	err := c.cc.Reserve()
+	err := c.cc.Err()
+	if c.h2 {
+		err = c.cc.Reserve()
+	}
 	if err == nil {
 		c.pending.Add(-1)
 		return nil
@@ -230,22 +235,24 @@ func (c *conn) lastLocked(now time.Time) (reason string, last bool) {
 	return "", false
 }
 
-// onState takes in a change of the ClientConn's state: a request is done, a
-// slot is free, the connection is closed. Calls come on any goroutine, may be
-// late, and may stand for several changes, so it compares and never counts.
+// onState takes in a change of the ClientConn's state: the connection is closed;
+// or, on HTTP/2, a request is done or a slot is free. Calls come on any
+// goroutine, may be late, and may stand for several changes, so it compares and
+// never counts. The end of an HTTP/1.1 request is told by returned.
 func (c *conn) onState() {
-	g := c.g
-	if !c.h2 {
-		c.finishExchange()
+	err := c.cc.Err()
+	if err == nil && !c.h2 {
+		return
 	}
+	g := c.g
 	g.mu.Lock()
 	if c.where == gone {
 		g.mu.Unlock()
 		return
 	}
-	if err := c.cc.Err(); err != nil {
+	if err != nil {
 		if c.pending.Load() > 0 {
-			g.mu.Unlock() // reserve will fail, or has not returned yet, and comes back here
+			g.mu.Unlock() // whoever was given the slot finds out, and comes back here
 			return
 		}
 		done := c.streams
@@ -261,18 +268,33 @@ func (c *conn) onState() {
 		c.left(err, done)
 		return
 	}
-	inFlight := c.cc.InFlight()
-	if !c.h2 && c.current.Load() != nil {
-		inFlight = 1 // cancelled: it is being closed, and free never again
-	}
-	done := c.streams - int(c.pending.Load()) - inFlight
+	done := c.streams - int(c.pending.Load()) - c.cc.InFlight()
 	if done <= 0 {
-		if c.h2 {
-			g.serveLocked() // the limit may have risen
-		}
+		g.serveLocked() // the limit may have risen
 		g.mu.Unlock()
 		return
 	}
+	c.returnLocked(done)
+}
+
+// returned takes the connection back from its one HTTP/1.1 request, if net/http
+// has it free; else it is closed, or about to be, and onState hears of it.
+func (c *conn) returned() {
+	if c.cc.Available() != 1 {
+		return
+	}
+	c.g.mu.Lock()
+	if c.where == gone || c.streams == 0 {
+		c.g.mu.Unlock()
+		return
+	}
+	c.returnLocked(1)
+}
+
+// returnLocked takes the connection back from as many requests. It unlocks the
+// group.
+func (c *conn) returnLocked(done int) {
+	g := c.g
 	c.streams -= done
 	ping := c.pinging
 	if c.streams == 0 {
@@ -286,14 +308,6 @@ func (c *conn) onState() {
 		}
 	}
 	g.shed(surplus)
-}
-
-// finishExchange ends the exchange of an HTTP/1.1 connection that has come free,
-// unless a cancellation was first.
-func (c *conn) finishExchange() {
-	if x := c.current.Load(); x != nil && c.cc.Available() == 1 && x.finish() {
-		c.current.CompareAndSwap(x, nil)
-	}
 }
 
 // left is called once, when the connection is closed and forgotten: done requests

@@ -48,6 +48,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		}
 		x.finish()
 		c.onState() // it may have closed while its slot was pending, and told nobody since
+		c.returned()
 		return nil, err
 	}
 	c.answered()
@@ -61,12 +62,13 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	case resp.Close:
 		x.owed()
 	}
-	if resp.Body != http.NoBody {
-		x.body.inner = resp.Body
-		x.body.left = resp.ContentLength
-		resp.Body = &x.body
-		x.body.x = x
+	if resp.Body == http.NoBody {
+		x.finished()
+		return resp, nil
 	}
+	x.body.inner, x.body.x = resp.Body, x
+	x.body.left = resp.ContentLength
+	resp.Body = &x.body
 	return resp, nil
 }
 
@@ -121,6 +123,14 @@ func (x *exchange) finish() bool {
 		x.stop()
 	}
 	return true
+}
+
+// finished ends the exchange at the end of its response, and returns the
+// connection, before the caller can miss it.
+func (x *exchange) finished() {
+	if x.conn.cc.Available() == 1 && x.finish() {
+		x.conn.returned()
+	}
 }
 
 // closed ends the exchange with its connection. If it is still uploading, it can

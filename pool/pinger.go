@@ -58,11 +58,11 @@ func (c *conn) ask(req *http.Request, p PingConfig) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.CopyN(io.Discard, resp.Body, drainBytes)
-	if err == io.EOF {
-		return nil
+	if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); err != io.EOF {
+		return err
 	}
-	return err
+	c.returned()
+	return nil
 }
 
 // ownRequest returns a request of the pool's own to the connection's server.
