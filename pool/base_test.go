@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -191,40 +190,11 @@ func TestProxy(t *testing.T) {
 	srv, base := newServer(t, "https", hello)
 	var connects atomic.Int32
 	var header atomic.Value
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer l.Close()
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				req, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				connects.Add(1)
-				header.Store(req.Header.Get("X-Mine") + " " + req.Header.Get("Proxy-Authorization"))
-				up, err := net.Dial("tcp", req.Host)
-				if err != nil {
-					return
-				}
-				defer up.Close()
-				io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
-				wg.Go(func() { io.Copy(up, c); up.(*net.TCPConn).CloseWrite() })
-				io.Copy(c, up)
-			})
-		}
+	proxy := connectProxy(t, func(req *http.Request) {
+		connects.Add(1)
+		header.Store(req.Header.Get("X-Mine") + " " + req.Header.Get("Proxy-Authorization"))
 	})
-	base.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String(), User: url.UserPassword("me", "secret")})
+	base.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: proxy, User: url.UserPassword("me", "secret")})
 	base.ProxyConnectHeader = http.Header{"X-Mine": {"mine"}}
 	var hooked atomic.Int32
 	base.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error {

@@ -1,10 +1,12 @@
 package pool
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -126,3 +128,44 @@ func TestRoundTrip(t *testing.T) {
 
 // quiet is for servers whose clients misbehave on purpose.
 var quiet = log.New(io.Discard, "", 0)
+
+// connectProxy starts a proxy that knows CONNECT only, and shows its requests to
+// saw. It returns the proxy's address.
+func connectProxy(t testing.TB, saw func(*http.Request)) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	pump := func(to, from net.Conn) {
+		io.Copy(to, from)
+		to.(*net.TCPConn).CloseWrite()
+	}
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				req, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				saw(req)
+				up, err := net.Dial("tcp", req.Host)
+				if err != nil {
+					return
+				}
+				defer up.Close()
+				io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+				wg.Go(func() { pump(up, c) })
+				pump(c, up)
+			})
+		}
+	})
+	return l.Addr().String()
+}

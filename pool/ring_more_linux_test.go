@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -35,7 +34,7 @@ func TestKernelProxies(t *testing.T) {
 		goServer(nil)(s)
 		proxy := s.addr.String()
 		if s.proto != "http" {
-			proxy = connectProxy(t, s)
+			proxy = connectProxy(s.t, func(*http.Request) {})
 		}
 		u, err := url.Parse("http://" + proxy)
 		if err != nil {
@@ -52,44 +51,6 @@ func TestKernelProxies(t *testing.T) {
 		tune: func(s *stage) { s.pool.MaxRequests = 1; s.stock.DisableKeepAlives = true },
 		play: func(s *stage) { s.open(); s.awaitEnd() },
 	}})
-}
-
-// connectProxy starts a proxy that knows CONNECT only, and returns its address.
-func connectProxy(t *testing.T, s *stage) string {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	pump := func(to, from net.Conn) {
-		io.Copy(to, from)
-		to.(*net.TCPConn).CloseWrite()
-	}
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				req, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				up, err := net.Dial("tcp", req.Host)
-				if err != nil {
-					return
-				}
-				defer up.Close()
-				io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
-				wg.Go(func() { pump(up, c) })
-				pump(c, up)
-			})
-		}
-	})
-	s.t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
 }
 
 // TestKernelPortable: without Linux's options, no TIME_WAIT stays here where
