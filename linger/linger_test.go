@@ -395,3 +395,25 @@ func TestPostponedClose(t *testing.T) {
 	peer.Close()
 	got.wantOne(t, cl, PeerFirst)
 }
+
+// TestGoodbyeTwice: two at a time hear of the same ending.
+func TestGoodbyeTwice(t *testing.T) {
+	cl := new(Closer)
+	c, peer := pair(t, cl)
+	got := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := Goodbye(t.Context(), c, func(net.Conn) error { return nil })
+			got <- err
+		}()
+	}
+	hearEOF(t, peer)
+	for range 2 {
+		if err := <-got; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}
+	if err := cl.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
