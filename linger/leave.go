@@ -28,9 +28,9 @@ const (
 	hasWaited // as long as the Policy allows
 )
 
-// maxWord is as long as a goodbye gets: close_notify, or GOAWAY and PING. More
-// than that on its way is data.
-const maxWord = 64
+// maxWord is as long as a goodbye gets, and a PING before it that nobody has
+// answered: close_notify, or GOAWAY and PING. More than that on its way is data.
+const maxWord = 128
 
 // choose decides how to end a connection by what the kernel says, what the
 // owner has told, and whether there is still time to wait for the peer.

@@ -16,6 +16,9 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	if c.h2 {
 		resp, err := c.cc.RoundTrip(req)
 		if err != nil {
+			if lostPing(err) {
+				c.tell(linger.Broken)
+			}
 			c.onState()
 			return nil, err
 		}
@@ -142,9 +145,10 @@ func (x *exchange) closed() {
 	}
 }
 
-// detach lets the exchange go on when the caller's context ends.
+// detach lets the exchange go on when the caller's context ends, unless that is
+// to end an upload.
 func (x *exchange) detach() {
-	if x.stop != nil {
+	if nc := x.conn.nc; x.stop != nil && (nc == nil || !nc.Sending()) {
 		x.stop()
 	}
 }

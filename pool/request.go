@@ -166,3 +166,7 @@ func refusedHTTP2(err error) bool {
 	se, ok := errors.AsType[http2StreamError](err)
 	return ok && se.Code == refusedStream
 }
+
+// lostPing reports whether an HTTP/2 connection was given up because nobody
+// answered a PING.
+func lostPing(err error) bool { return err.Error() == "http2: client connection lost" }
