@@ -65,9 +65,11 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.explain(err)
 }
 
-// explain returns the cause of an error that a cancellation has brought about.
+// explain returns the cause of an error that a cancellation, or a Close
+// meanwhile, has brought about. That may be io.EOF: a server that reads the
+// close_notify of TLS may end its response as if that were all of it.
 func (b *body) explain(err error) error {
-	if err == nil || err == io.EOF || b.x.state.Load() != cancelled {
+	if err == nil || b.x.state.Load() != cancelled {
 		return err
 	}
 	if cause := context.Cause(b.x.ctx.parent); cause != nil {

@@ -97,7 +97,7 @@ func (c *config) resolve(t *Transport) {
 	c.maxDials = cmpOr(t.MaxDialsPerHost, defaultMaxDials)
 	c.maxAge, c.maxRequests = t.MaxAge, t.MaxRequests
 	if c.closeAlways {
-		c.maxRequests = 1
+		c.maxRequests, c.maxIdle = 1, 0
 	}
 	c.idle = max(0, cmpOr(t.IdleTimeout, cmpOr(base.IdleConnTimeout, defaultIdleTimeout)))
 	c.proxy = base.Proxy

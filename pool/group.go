@@ -56,6 +56,7 @@ var errGroupDead = errors.New("group is dead")
 // A lease is a connection with a slot reserved for one request.
 type lease struct {
 	c      *conn
+	first  bool // it was given to no request before
 	reused bool // a request has succeeded on it before
 	idle   time.Duration
 	rested bool // it was resting
@@ -88,7 +89,7 @@ func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
 		if err != nil && l.reused {
 			continue // it died at rest; nothing was written to it
 		}
-		g.host.Lease(l.reused)
+		g.host.Lease(!l.first)
 		if err != nil {
 			// A new connection that cannot be reserved goes on to RoundTrip,
 			// which says why. Trying again could go on for ever.
@@ -163,6 +164,7 @@ func (g *group) leaseLocked(c *conn, now time.Time) lease {
 		g.wakeLocked(c)
 	}
 	c.takeLocked()
+	l.first = c.uses == 1
 	if reason, last := c.lastLocked(now); last {
 		l.last = true
 		g.leaveLocked(c, reason)

@@ -72,8 +72,8 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 // info tells of the lease as httptrace has it: a connection that no request
 // has used yet was not idle, though it may have waited.
 func (l lease) info() httptrace.GotConnInfo {
-	info := httptrace.GotConnInfo{Conn: l.c.raw, Reused: l.reused}
-	if l.reused && l.rested {
+	info := httptrace.GotConnInfo{Conn: l.c.raw, Reused: !l.first}
+	if !l.first && l.rested {
 		info.WasIdle, info.IdleTime = true, l.idle
 	}
 	return info
@@ -158,6 +158,7 @@ func passesOn(req *http.Request) bool {
 // fail ends the request: its body is closed, and err returned.
 func (o *outgoing) fail(r *legacyCancel, err error) error {
 	closeBody(o.req)
+	err = r.explain(err)
 	r.release()
 	return err
 }

@@ -32,7 +32,10 @@ func (b *trackedBody) touched() bool { return b.read.Load() || b.closed.Load() }
 
 // A legacyCancel makes a request's Cancel channel end a context. It is nil for
 // a request without one.
-type legacyCancel struct{ cancel context.CancelCauseFunc }
+type legacyCancel struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
 
 // cancelable returns the context that the request is sent under.
 func cancelable(req *http.Request) (context.Context, *legacyCancel) {
@@ -47,7 +50,16 @@ func cancelable(req *http.Request) (context.Context, *legacyCancel) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, &legacyCancel{cancel}
+	return ctx, &legacyCancel{ctx, cancel}
+}
+
+// explain returns the error for err, which for HTTP/2 does not tell that Cancel
+// was closed from that the request's own context has ended.
+func (l *legacyCancel) explain(err error) error {
+	if l != nil && err == context.Canceled && context.Cause(l.ctx) == errCanceled {
+		return errCanceled
+	}
+	return err
 }
 
 // release ends the wait for Cancel.
@@ -82,6 +94,7 @@ type releasingBody struct {
 func (b *releasingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
+		err = b.l.explain(err)
 		b.l.release()
 	}
 	return n, err

@@ -112,10 +112,11 @@ func (g *group) sweep() {
 }
 
 // surplusLocked has the connection leave that has rested for the longest time,
-// if more rest than may, and returns it for the caller to close.
+// if more rest than may, and returns it for the caller to close. Where none may
+// rest, that is one whose dial nobody has waited for in the end.
 func (g *group) surplusLocked() *conn {
 	limit := g.t.cfg.maxIdle
-	if limit == 0 {
+	if limit == 0 && !g.t.cfg.closeAlways {
 		return nil
 	}
 	n := 0
