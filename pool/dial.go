@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/lastack/lastack/internal/birth"
@@ -61,8 +62,10 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
 	g.host.DialDone(time.Since(started), err)
 	if err != nil {
-		if b.raw != nil {
-			b.raw.Close() // net/http forgets that where it can't use the protocol
+		// net/http has closed it, and once is enough for a user's own, unless
+		// it is NewClientConn itself that can't use the protocol negotiated.
+		if b.conn != nil || b.raw != nil && strings.Contains(err.Error(), "NewClientConn") {
+			b.raw.Close()
 		}
 		if b.life != nil && b.conn == nil {
 			b.life.Ended(linger.Unknown, false)

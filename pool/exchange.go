@@ -132,6 +132,7 @@ func (x *exchange) finish() bool {
 // connection, before the caller can miss it.
 func (x *exchange) finished() {
 	if x.conn.cc.Available() == 1 && x.finish() {
+		x.conn.current.Store(nil) // at rest it does not hold on to the caller's context
 		x.conn.returned()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -332,3 +333,32 @@ func TestUnmanaged(t *testing.T) {
 	}
 	shutdown(t, tr)
 }
+
+// TestFailedDialClosesOnce: a user's own connection on which the dial fails is
+// closed, and not twice.
+func TestFailedDialClosesOnce(t *testing.T) {
+	srv, base := newServer(t, "https", hello)
+	refused := errors.New("refused")
+	base.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: connectProxy(t, func(*http.Request) {})})
+	base.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { return refused }
+	var closes atomic.Int32
+	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &closeCounter{c, &closes}, err
+	}
+	tr := &Transport{Base: base}
+	if _, err := tr.RoundTrip(mustRequest(t, srv.URL)); !errors.Is(err, refused) {
+		t.Errorf("got %v, want %v", err, refused)
+	}
+	shutdown(t, tr)
+	if n := closes.Load(); n != 1 {
+		t.Errorf("closed %d times, want 1", n)
+	}
+}
+
+type closeCounter struct {
+	net.Conn
+	n *atomic.Int32
+}
+
+func (c *closeCounter) Close() error { c.n.Add(1); return c.Conn.Close() }
