@@ -72,15 +72,7 @@ func newTunedServer(t testing.TB, proto string, h http.Handler, tune func(*http.
 	tune(srv.Config)
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.MaxIdleConns = 0
-	p := new(http.Protocols)
-	switch proto {
-	case "http", "https":
-		p.SetHTTP1(true)
-	case "h2":
-		p.SetHTTP2(true)
-	case "h2c":
-		p.SetUnencryptedHTTP2(true)
-	}
+	p := speaking(proto)
 	srv.Config.Protocols = p
 	base.Protocols = p
 	if proto == "https" || proto == "h2" {
@@ -168,4 +160,18 @@ func connectProxy(t testing.TB, saw func(*http.Request)) string {
 		}
 	})
 	return l.Addr().String()
+}
+
+// speaking returns the protocols of a server or client that speaks as proto says.
+func speaking(proto string) *http.Protocols {
+	p := new(http.Protocols)
+	switch proto {
+	case "http", "https":
+		p.SetHTTP1(true)
+	case "h2":
+		p.SetHTTP2(true)
+	case "h2c":
+		p.SetUnencryptedHTTP2(true)
+	}
+	return p
 }

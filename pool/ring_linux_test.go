@@ -133,15 +133,7 @@ func (s *stage) serve(srv *httptest.Server) {
 	srv.Listener = l
 	srv.Config.ErrorLog = quiet
 	s.srv = srv
-	p := new(http.Protocols)
-	switch s.proto {
-	case "http", "https":
-		p.SetHTTP1(true)
-	case "h2":
-		p.SetHTTP2(true)
-	case "h2c":
-		p.SetUnencryptedHTTP2(true)
-	}
+	p := speaking(s.proto)
 	srv.Config.Protocols = p
 	s.base.Protocols = p
 	if s.proto == "https" || s.proto == "h2" {

@@ -73,16 +73,7 @@ func (s *stage) use(server *netlab.Server) {
 		s.t.Fatalf("%s does not speak %s", server.Name, s.proto)
 	}
 	s.addr = netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port())
-	p := new(http.Protocols)
 	scheme := "http"
-	switch s.proto {
-	case "h2c":
-		p.SetUnencryptedHTTP2(true)
-	case "h2":
-		p.SetHTTP2(true)
-	default:
-		p.SetHTTP1(true)
-	}
 	if strings.HasPrefix(s.proto, "https") || s.proto == "h2" {
 		scheme = "https"
 		s.base.TLSClientConfig = &tls.Config{RootCAs: server.Roots, ServerName: "localhost"}
@@ -90,6 +81,6 @@ func (s *stage) use(server *netlab.Server) {
 	if s.proto == "h2" || s.proto == "h2c" {
 		s.fan = make([]http.RoundTripper, ringConns) // it has one address
 	}
-	s.base.Protocols = p
+	s.base.Protocols = speaking(s.proto)
 	s.url = fmt.Sprintf("%s://127.0.0.1:%d", scheme, a.Port())
 }

@@ -73,11 +73,6 @@ func SetBindNoPortFD(fd uintptr) error {
 	return setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
-// SetPortRangeFD narrows the ports that connect chooses from.
-func SetPortRangeFD(fd uintptr, lo, hi uint16) error {
-	return setInt(fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(uint32(hi)<<16|uint32(lo)))
-}
-
 func setInt(fd uintptr, level, opt, value int) error {
 	if Portable.Load() {
 		return errors.ErrUnsupported

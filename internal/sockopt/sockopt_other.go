@@ -27,9 +27,6 @@ func SetUserTimeoutFD(uintptr, time.Duration) error { return errors.ErrUnsupport
 // SetBindNoPortFD is IP_BIND_ADDRESS_NO_PORT.
 func SetBindNoPortFD(uintptr) error { return errors.ErrUnsupported }
 
-// SetPortRangeFD is IP_LOCAL_PORT_RANGE.
-func SetPortRangeFD(uintptr, uint16, uint16) error { return errors.ErrUnsupported }
-
 // A Peeker looks at what waits to be read on a socket without reading it.
 // Here it sees nothing: the reader of the connection is the first to know.
 type Peeker struct{}
