@@ -18,15 +18,16 @@ import (
 // Its ClientConn calls onState from within Reserve, RoundTrip and Close, so none
 // of these is called under a lock; Err, Available and InFlight call nothing.
 type conn struct {
-	g     *group
-	cc    *http.ClientConn
-	raw   net.Conn     // what net/http reads and writes; for httptrace
-	nc    *linger.Conn // nil: unmanaged
-	life  *metrics.Conn
-	h2    bool
-	tls   bool
-	born  time.Time
-	fresh atomic.Bool // no request has succeeded on it
+	g      *group
+	cc     *http.ClientConn
+	raw    net.Conn     // what net/http reads and writes; for httptrace
+	nc     *linger.Conn // nil: unmanaged
+	life   *metrics.Conn
+	h2     bool
+	tls    bool
+	born   time.Time
+	number uint64      // in its Transport
+	fresh  atomic.Bool // no request has succeeded on it
 
 	current atomic.Pointer[exchange] // HTTP/1.1: whose turn it is
 	looking atomic.Bool              // somebody is in nc.Pending
@@ -83,8 +84,9 @@ const guessedStreams = 100
 func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	c := &conn{
 		g: g, cc: cc, raw: b.raw, nc: b.conn, life: b.life,
-		tls:  g.usesTLS(),
-		born: time.Now(),
+		tls:    g.usesTLS(),
+		born:   time.Now(),
+		number: g.t.serial.Add(1),
 	}
 	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c && !g.key.HTTP1
 	c.fresh.Store(true)
@@ -305,6 +307,9 @@ func (c *conn) returnLocked(done int) {
 	if !ping {
 		for range done {
 			g.host.Return()
+			if g.t.observes(Returned) {
+				g.t.emit(c.event(Returned))
+			}
 		}
 	}
 	g.shed(surplus)
@@ -338,7 +343,17 @@ func (c *conn) left(err error, done int) {
 	for range done {
 		c.g.host.Return()
 	}
-	c.g.t.log("connection left", c, "reason", reason)
+	if c.g.t.observes(Leaving) {
+		for range done {
+			c.g.t.emit(c.event(Returned))
+		}
+		ev := c.event(Leaving)
+		ev.Reason = reason
+		c.g.t.emit(ev)
+	}
+	if c.nc == nil {
+		c.emitEnded(linger.Unknown)
+	}
 	c.g.t.exit()
 	c.g.t.forget(c.g)
 }

@@ -20,10 +20,12 @@ import (
 type dialBirth struct {
 	proxy *url.URL
 	host  *metrics.Host
+	watch bool // the ending is an Event
 
 	raw   net.Conn      // as net/http got it
 	conn  *linger.Conn  // below raw, or nil if nobody can end it well
 	life  *metrics.Conn // its ledger entry
+	told  *observedLife // or nil
 	proto string        // that TLS has negotiated
 }
 
@@ -37,6 +39,10 @@ func birthOf(ctx context.Context) *dialBirth {
 // account makes the ledger entry of the connection being dialled.
 func (b *dialBirth) account() linger.Account {
 	b.life = b.host.Born(true)
+	if b.watch {
+		b.told = &observedLife{Conn: b.life}
+		return b.told
+	}
 	return b.life
 }
 
@@ -45,7 +51,7 @@ func (b *dialBirth) account() linger.Account {
 // for joins the pool.
 func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	t := g.t
-	b := &dialBirth{proxy: proxy, host: g.host}
+	b := &dialBirth{proxy: proxy, host: g.host, watch: t.observes(Ended)}
 	var ctx context.Context = dialContext{t.cfg.life, values}
 	ctx = context.WithValue(ctx, birthKey{}, b)
 	if g.usesTLS() {
@@ -60,7 +66,8 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 	started := time.Now()
 	g.host.DialStart()
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
-	g.host.DialDone(time.Since(started), err)
+	took := time.Since(started)
+	g.host.DialDone(took, err)
 	if err != nil {
 		// net/http has closed it, and once is enough for a user's own, unless
 		// it is NewClientConn itself that can't use the protocol negotiated.
@@ -72,7 +79,16 @@ func (g *group) dial(values context.Context, proxy *url.URL) (*conn, error) {
 		}
 		return nil, err
 	}
-	return g.newConn(cc, b), nil
+	c := g.newConn(cc, b)
+	if t.observes(Born) {
+		ev := c.event(Born)
+		ev.Took = took
+		t.emit(ev)
+	}
+	if b.told != nil {
+		b.told.joined(c)
+	}
+	return c, nil
 }
 
 // A dialContext has the values of one context and the end of another.

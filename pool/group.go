@@ -76,7 +76,12 @@ func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
 				waited = true
 				g.host.Wait()
 			}
-			if l, err = g.await(ctx, w); err != nil {
+			since := time.Now()
+			l, err = g.await(ctx, w)
+			if g.t.observes(Waited) {
+				g.t.emit(Event{Kind: Waited, Key: g.key, Took: time.Since(since), Err: err})
+			}
+			if err != nil {
 				return lease{}, err
 			}
 		}
@@ -97,6 +102,11 @@ func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
 		}
 		if g.t.closeIdle.Load() {
 			g.t.closeIdle.Store(false)
+		}
+		if err == nil && g.t.observes(Leased) {
+			ev := l.c.event(Leased)
+			ev.Reused = !l.first
+			g.t.emit(ev)
 		}
 		return l, nil
 	}

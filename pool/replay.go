@@ -60,6 +60,11 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			return nil, out.fail(release, err)
 		}
 		g.host.Retry()
+		if t.observes(Replayed) {
+			ev := l.c.event(Replayed)
+			ev.Err = plain(err)
+			t.emit(ev)
+		}
 		if attempt++; l.c.h2 && attempt > 2 {
 			// A server that refuses streams is given time, as net/http does.
 			if !pause(ctx, time.Millisecond<<(2*attempt)) {

@@ -88,7 +88,15 @@ type Transport struct {
 	// connections of the Transport are counted by this Meter alone.
 	Meter *metrics.Meter
 
-	// Logger is told of connections.
+	// Events is told what happens to connections and to the requests that need
+	// them, on the goroutine on which it happens and without a lock held: it
+	// must not wait. What happens at the same time on several goroutines is
+	// told in any order.
+	// If nil, nobody is.
+	Events func(Event)
+
+	// Logger is told of the same, at level Debug, and of what is wrong with the
+	// program (response bodies that were not closed) at level Warn.
 	// If nil, nobody is.
 	Logger *slog.Logger
 
@@ -99,6 +107,8 @@ type Transport struct {
 
 	resting   atomic.Int64 // connections that rest, in all groups
 	closeIdle atomic.Bool  // CloseIdleConnections came, and no lease since
+
+	serial atomic.Uint64 // of the connections
 
 	closed atomic.Bool   // after Shutdown
 	conns  atomic.Int64  // connections and dials that have not come to their end
@@ -293,12 +303,4 @@ func (t *Transport) awaitConns(ctx context.Context) error {
 	case <-ctx.Done():
 		return &ShutdownError{Conns: int(t.conns.Load()), Err: context.Cause(ctx)}
 	}
-}
-
-// log tells the Logger of a connection.
-func (t *Transport) log(msg string, c *conn, args ...any) {
-	if t.Logger == nil {
-		return
-	}
-	t.Logger.Debug(msg, append([]any{"key", c.g.key.String(), "http2", c.h2}, args...)...)
 }

@@ -212,7 +212,6 @@ func (g *group) dialed(d *dial, c *conn) {
 	surplus := g.returnLocked(c)
 	g.dialLocked()
 	g.mu.Unlock()
-	g.t.log("connection born", c)
 	g.shed(surplus)
 	c.onState() // it may have died before its hook was set
 }
