@@ -7,6 +7,7 @@ const (
 	MaxAge         = "max_age"          // it had lived too long
 	MaxRequests    = "max_requests"     // it had carried enough requests
 	MaxIdle        = "max_idle"         // too many were resting
+	Excess         = "excess"           // more were kept than had been needed for a while
 	ServerClose    = "server_close"     // the peer closed, or said that it would
 	GoAway         = "goaway"           // the peer sent GOAWAY
 	CloseIdle      = "close_idle"       // CloseIdleConnections

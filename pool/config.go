@@ -36,6 +36,7 @@ type config struct {
 	proxy func(*http.Request) (*url.URL, error) // or nil
 
 	maxConns, maxIdle, maxIdleAll, maxWaiters, maxDials int // 0: unlimited
+	minConns                                            int
 	maxRequests                                         int // 0: unlimited
 	idle, maxAge                                        time.Duration
 	closeAlways                                         bool // each request is its connection's last
@@ -55,6 +56,7 @@ func (c *config) resolve(t *Transport) {
 		value int64
 	}{
 		{"MaxConnsPerHost", int64(t.MaxConnsPerHost)},
+		{"MinConnsPerHost", int64(t.MinConnsPerHost)},
 		{"MaxWaiters", int64(t.MaxWaiters)},
 		{"MaxDialsPerHost", int64(t.MaxDialsPerHost)},
 		{"MaxAge", int64(t.MaxAge)},
@@ -94,6 +96,7 @@ func (c *config) resolve(t *Transport) {
 	c.closeAlways = base.DisableKeepAlives || c.maxIdle < 0
 	c.maxIdle = max(0, c.maxIdle)
 	c.maxWaiters = t.MaxWaiters
+	c.minConns = t.MinConnsPerHost
 	c.maxDials = cmpOr(t.MaxDialsPerHost, defaultMaxDials)
 	c.maxAge, c.maxRequests = t.MaxAge, t.MaxRequests
 	if c.closeAlways {

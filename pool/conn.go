@@ -43,11 +43,27 @@ type conn struct {
 	uses    int       // requests that were given a slot, ever
 	rested  time.Time // since when it rests
 	pinged  time.Time // when it last was pinged, or came to rest
-	oldAt   time.Time // when it has reached its age; zero: never
-	ancient time.Time // when it leaves even if it rests; zero: never
+	oldAt   time.Time // when it is to be replaced; zero: never
+	dueAt   time.Time // when the next request is its last
+	ancient time.Time // when it leaves even if it rests
+	maxUses int       // how many requests it carries; 0: unlimited
 	reason  string    // why it leaves
 	pinging bool      // the request under way is a ping of the pool's own
 	settler *time.Timer
+
+	replacing bool // another is being dialled in its place
+	replaced  bool // and has come
+
+	idle      time.Duration // how long it may rest, with jitter
+	idleUntil time.Time     // when it has rested for that long; zero: never
+
+	// What the server has said or shown of how long it keeps the connection.
+	announced  bool          // in a Keep-Alive field:
+	serverIdle time.Duration // how long it may rest
+	spent      bool          // it takes no more requests
+	lendUntil  time.Time     // when it is lent no more; zero: unknown
+	watchUntil time.Time     // when the server should have closed it
+	retired    bool          // it rests, and is not lent any more
 }
 
 // A place is where a connection is in its life.
@@ -90,16 +106,29 @@ func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	}
 	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c && !g.key.HTTP1
 	c.fresh.Store(true)
-	if age := g.t.cfg.maxAge; age > 0 {
-		c.oldAt = c.born.Add(age*8/10 + rand.N(age/10+1))
-		c.ancient = c.oldAt.Add(age / 10)
-	}
+	c.limit(&g.t.cfg)
 	c.tell(c.restFact())
 	cc.SetStateHook(func(*http.ClientConn) { c.onState() })
 	if c.h2 {
 		g.host.Multiplexed()
 	}
 	return c
+}
+
+// limit sets the bounds of c's life, with jitter, so that connections born
+// together do not leave together.
+func (c *conn) limit(cfg *config) {
+	if age := cfg.maxAge; age > 0 {
+		c.oldAt = c.born.Add(age*8/10 + rand.N(age/10+1))
+		c.dueAt = c.oldAt.Add(age / 20)
+		c.ancient = c.oldAt.Add(age / 10)
+	}
+	if n := cfg.maxRequests; n > 0 {
+		c.maxUses = n - rand.N(n/5+1)
+	}
+	if cfg.idle > 0 {
+		c.idle = cfg.idle - rand.N(cfg.idle/10+1)
+	}
 }
 
 // usesTLS reports whether the connections of the group speak TLS, to the server
@@ -133,7 +162,7 @@ func (c *conn) slotsLocked() int {
 	if !c.h2 {
 		return 1 - c.streams
 	}
-	if limit := c.g.t.cfg.maxRequests; limit > 0 && c.uses >= limit {
+	if c.maxUses > 0 && c.uses >= c.maxUses {
 		return 0
 	}
 	available := c.cc.Available()
@@ -214,6 +243,10 @@ func (c *conn) discard(reason string) {
 	g.mu.Lock()
 	c.pending.Add(-1)
 	c.streams--
+	if reason == metrics.Stale && !c.h2 {
+		now := time.Now()
+		g.clock.closed(now.Sub(c.pinged), now)
+	}
 	if c.cc.Err() == nil || reason == metrics.Stale {
 		g.leaveLocked(c, reason)
 	}
@@ -228,138 +261,11 @@ func (c *conn) discard(reason string) {
 // lastLocked reports whether the request that was just given the connection is
 // the last that it carries.
 func (c *conn) lastLocked(now time.Time) (reason string, last bool) {
-	switch cfg := &c.g.t.cfg; {
-	case cfg.maxRequests > 0 && c.uses >= cfg.maxRequests:
+	switch {
+	case c.maxUses > 0 && c.uses >= c.maxUses:
 		return metrics.MaxRequests, true
-	case !c.oldAt.IsZero() && now.After(c.oldAt):
+	case c.replaced, !c.dueAt.IsZero() && now.After(c.dueAt):
 		return metrics.MaxAge, true
 	}
 	return "", false
-}
-
-// onState takes in a change of the ClientConn's state: the connection is closed;
-// or, on HTTP/2, a request is done or a slot is free. Calls come on any
-// goroutine, may be late, and may stand for several changes, so it compares and
-// never counts. The end of an HTTP/1.1 request is told by returned.
-func (c *conn) onState() {
-	err := c.cc.Err()
-	if err == nil && !c.h2 {
-		return
-	}
-	g := c.g
-	g.mu.Lock()
-	if c.where == gone {
-		g.mu.Unlock()
-		return
-	}
-	if err != nil {
-		if c.pending.Load() > 0 {
-			g.mu.Unlock() // whoever was given the slot finds out, and comes back here
-			return
-		}
-		done := c.streams
-		if c.pinging {
-			done = 0
-			if c.reason == "" && reasonOf(err, true) == metrics.Error {
-				c.reason = metrics.Timeout // nobody answered the ping
-			}
-		}
-		c.streams = 0
-		g.removeLocked(c)
-		g.mu.Unlock()
-		c.left(err, done)
-		return
-	}
-	done := c.streams - int(c.pending.Load()) - c.cc.InFlight()
-	if done <= 0 {
-		g.serveLocked() // the limit may have risen
-		g.mu.Unlock()
-		return
-	}
-	c.returnLocked(done)
-}
-
-// returned takes the connection back from its one HTTP/1.1 request, if net/http
-// has it free; else it is closed, or about to be, and onState hears of it.
-func (c *conn) returned() {
-	if c.cc.Available() != 1 {
-		return
-	}
-	c.g.mu.Lock()
-	if c.where == gone || c.streams == 0 {
-		c.g.mu.Unlock()
-		return
-	}
-	c.returnLocked(1)
-}
-
-// returnLocked takes the connection back from as many requests. It unlocks the
-// group.
-func (c *conn) returnLocked(done int) {
-	g := c.g
-	c.streams -= done
-	ping := c.pinging
-	if c.streams == 0 {
-		c.tell(c.restFact())
-	}
-	surplus := g.returnLocked(c)
-	g.mu.Unlock()
-	if !ping {
-		for range done {
-			g.host.Return()
-			if g.t.observes(Returned) {
-				g.t.emit(c.event(Returned))
-			}
-		}
-	}
-	g.shed(surplus)
-}
-
-// left is called once, when the connection is closed and forgotten: done requests
-// were under way.
-func (c *conn) left(err error, done int) {
-	if x := c.current.Load(); x != nil {
-		x.closed()
-	}
-	if c.settler != nil {
-		c.settler.Stop()
-	}
-	reason := c.reason
-	if reason == "" {
-		reason = reasonOf(err, done > 0)
-	}
-	if upgraded(err) {
-		// It belongs to the caller now, who closes it.
-		c.tell(linger.Unsure)
-		if c.nc == nil {
-			c.life.Ended(linger.Unknown, false) // as far as anybody can see
-		}
-	} else {
-		c.life.Leave(reason)
-		if c.nc == nil {
-			c.life.Ended(linger.Unknown, false)
-		}
-	}
-	for range done {
-		c.g.host.Return()
-	}
-	if c.g.t.observes(Leaving) {
-		for range done {
-			c.g.t.emit(c.event(Returned))
-		}
-		ev := c.event(Leaving)
-		ev.Reason = reason
-		c.g.t.emit(ev)
-	}
-	if c.nc == nil {
-		c.emitEnded(linger.Unknown)
-	}
-	c.g.t.exit()
-	c.g.t.forget(c.g)
-}
-
-// close closes a connection that is leaving and has no request.
-func (c *conn) close() {
-	c.life.Leave(c.reason)
-	c.cc.Close()
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"io"
+	"reflect"
 )
 
 var (
@@ -18,17 +20,40 @@ var (
 	ErrBusy = errors.New("too many requests wait for a connection")
 )
 
-// An Error is a request that the pool itself could not serve. It unwraps to
-// the cause. Errors of the protocol and of the network are net/http's and
-// net's, as [http.Transport] returns them.
+// An Error is a request that failed for want of a connection, or with its
+// connection. It unwraps to the error that [http.Transport] would return, and
+// so to net's and syscall's.
+//
+// Some errors are returned as they are, so that programs which compare them
+// still can: a context's end or its cause, and what comes from functions and
+// connections of the user's own. So are the errors of a response's body, which
+// is an [io.Reader].
 type Error struct {
-	Op     string // what failed: "lease", "dial"
-	Key    Key    // whose connection was wanted
-	Reused bool   // the connection had served a request before
-	Err    error
+	Op  string // what failed: "lease", "dial", "roundtrip"
+	Key Key    // whose connection it was, or was wanted
+
+	// Reused says that a request had succeeded on the connection before: it
+	// may have been closed by a server that was done with it.
+	Reused bool
+
+	// Failures is how many dials to the host have failed in a row. After the
+	// first they are spaced out.
+	Failures int
+
+	Err error
 }
 
-func (e *Error) Error() string { return "pool: " + e.Op + " " + e.Key.String() + ": " + e.Err.Error() }
+// Error returns the text of the cause: whoever calls through http.Client finds
+// method and URL before it. Only what the pool itself says has its name.
+func (e *Error) Error() string {
+	switch {
+	case e.Op == "lease":
+		return "pool: " + e.Op + " " + e.Key.String() + ": " + e.Err.Error()
+	case e.Failures > 1:
+		return fmt.Sprintf("%v (%d dials in a row have failed, and are spaced out)", e.Err, e.Failures)
+	}
+	return e.Err.Error()
+}
 
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
@@ -40,6 +65,56 @@ func (e *Error) Timeout() bool {
 		Timeout() bool
 	}](e.Err)
 	return ok && t.Timeout()
+}
+
+// Temporary reports whether the cause says that it is temporary. It makes an
+// Error a [net.Error], which net/http's own are.
+func (e *Error) Temporary() bool {
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](e.Err)
+	return ok && t.Temporary()
+}
+
+// explainDial returns the error of a dial as a request gets it. The group's mu
+// must be held.
+func (g *group) explainDial(err error) error {
+	if !ofNetwork(err) {
+		return err
+	}
+	return &Error{Op: "dial", Key: g.key, Failures: g.backoff.failures, Err: err}
+}
+
+// explain returns the error of a request on the leased connection as its caller
+// gets it.
+func (l lease) explain(err error) error {
+	lost := l.c.nc != nil && !l.c.h2 && kindOf(err) != otherFailure || l.c.h2 && lostPing(err)
+	if err = plain(err); !lost && !ofNetwork(err) {
+		return err
+	}
+	return &Error{Op: "roundtrip", Key: l.c.g.key, Reused: l.reused, Err: err}
+}
+
+// ofNetwork reports whether the error began in the standard library's network
+// packages, or in the kernel.
+func ofNetwork(err error) bool {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			break
+		}
+		err = inner
+	}
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.PkgPath() {
+	case "net", "net/http", "syscall", "internal/poll", "crypto/tls", "crypto/x509":
+		return true
+	}
+	return err == io.EOF || err == io.ErrUnexpectedEOF
 }
 
 // A ConfigError says which field of a Transport cannot be used.

@@ -46,6 +46,9 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	resp, err := c.cc.RoundTrip(out)
 	if err != nil {
 		c.tell(linger.Abandoned)
+		if l.rested && kindOf(err) != otherFailure {
+			c.closedAfter(l.idle)
+		}
 		if x.state.Load() == cancelled {
 			err = context.Cause(ctx)
 		}
@@ -55,6 +58,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		return nil, err
 	}
 	c.answered()
+	c.hear(resp.Header)
 	if x.state.Load() == cancelled {
 		resp.Body.Close() // the answer came while the connection was being closed
 		return nil, context.Cause(ctx)

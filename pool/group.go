@@ -19,26 +19,35 @@ import (
 type group struct {
 	t      *Transport
 	key    Key
-	target string // what is dialled
+	proxy  *url.URL // of the key; or nil
+	target string   // what is dialled
 	host   *metrics.Host
 
-	mu      sync.Mutex // taken after t.mu; nothing is called out to under it
-	dead    bool       // t has forgotten it
-	closed  bool       // after Shutdown
-	resting []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
-	shared  []*conn    // HTTP/2, resting or busy
-	live    map[*conn]struct{}
-	dialing int  // dials in progress
-	owned   int  // those among them that a waiter relies on
-	isH2    bool // the last connection dialled speaks HTTP/2
-	streams int  // how many requests an HTTP/2 connection carries at a time
-	waiters waiterQueue
-	began   uint64      // waiters so far
-	sweeper *time.Timer // nil: not armed
+	mu       sync.Mutex // taken after t.mu; nothing is called out to under it
+	dead     bool       // t has forgotten it
+	closed   bool       // after Shutdown
+	draining bool       // its idle connections were closed, and no request has come since
+	resting  []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
+	retired  []*conn    // that rest and are not lent: their server is about to close them
+	shared   []*conn    // HTTP/2, resting or busy
+	live     map[*conn]struct{}
+	kept     int  // of live, those that may be lent, now or later
+	dialing  int  // dials in progress
+	owned    int  // those among them that a waiter relies on
+	isH2     bool // the last connection dialled speaks HTTP/2
+	streams  int  // how many requests an HTTP/2 connection carries at a time
+	waiters  waiterQueue
+	began    uint64      // waiters so far
+	sweeper  *time.Timer // nil: not armed
+	sweepAt  time.Time
+	backoff  backoff
+	clock    clock // the server's
+	need     need
+	memory   *time.Timer // for forgetting the group; or nil
 }
 
-func newGroup(t *Transport, k Key) *group {
-	g := &group{t: t, key: k, target: k.Address, live: make(map[*conn]struct{}), streams: guessedStreams}
+func newGroup(t *Transport, k Key, proxy *url.URL) *group {
+	g := &group{t: t, key: k, proxy: proxy, target: k.Address, live: make(map[*conn]struct{}), streams: guessedStreams}
 	name := k.host()
 	if g.target == "" {
 		g.target = name // net/http dials the proxy and does not look at it
@@ -64,10 +73,10 @@ type lease struct {
 }
 
 // lease returns a connection with a slot reserved.
-func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
+func (g *group) lease(ctx context.Context) (lease, error) {
 	waited := false
 	for {
-		l, w, err := g.take(ctx, proxy)
+		l, w, err := g.take(ctx)
 		if err != nil {
 			return lease{}, err
 		}
@@ -100,9 +109,6 @@ func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
 			// which says why. Trying again could go on for ever.
 			g.host.Return()
 		}
-		if g.t.closeIdle.Load() {
-			g.t.closeIdle.Store(false)
-		}
 		if err == nil && g.t.observes(Leased) {
 			ev := l.c.event(Leased)
 			ev.Reused = !l.first
@@ -113,7 +119,7 @@ func (g *group) lease(ctx context.Context, proxy *url.URL) (lease, error) {
 }
 
 // take takes a slot if there is one, else it queues up and sees to a dial.
-func (g *group) take(ctx context.Context, proxy *url.URL) (lease, *waiter, error) {
+func (g *group) take(ctx context.Context) (lease, *waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || g.dead {
@@ -126,7 +132,7 @@ func (g *group) take(ctx context.Context, proxy *url.URL) (lease, *waiter, error
 		}
 	}
 	g.began++
-	w := &waiter{ctx: ctx, proxy: proxy, seq: g.began, ready: make(chan result, 1)}
+	w := &waiter{ctx: ctx, seq: g.began, ready: make(chan result, 1)}
 	g.waiters.push(w)
 	g.dialLocked()
 	if m := g.t.cfg.maxWaiters; m > 0 && w.dial == nil && g.waiters.len-g.owned > m {
@@ -144,15 +150,17 @@ func (g *group) full() bool {
 
 // pickLocked returns a connection with a free slot, or nil.
 func (g *group) pickLocked(now time.Time) *conn {
-	for i := len(g.shared) - 1; i >= 0; i-- {
-		c := g.shared[i]
+	for i := 0; i < len(g.shared); {
+		c := g.shared[i] // the oldest first, so that the others come to rest when load falls
 		if c.slotsLocked() > 0 && !c.overdueLocked(now) {
 			return c
 		}
 		if c.deadLocked() {
-			g.leaveLocked(c, metrics.GoAway)
-			go c.close() // not under the lock; it ends with the write of a goodbye
+			g.leaveLocked(c, metrics.GoAway) // takes it off the list
+			go c.close()                     // not under the lock; it ends with the write of a goodbye
+			continue
 		}
+		i++
 	}
 	for i := range g.resting {
 		if g.t.Order == LIFO {
@@ -171,14 +179,19 @@ func (g *group) leaseLocked(c *conn, now time.Time) lease {
 	if c.where == resting {
 		l.rested = true
 		l.idle = now.Sub(c.rested)
+		if !c.h2 {
+			g.clock.lent(now.Sub(c.pinged), now)
+		}
 		g.wakeLocked(c)
 	}
+	g.draining = false
 	c.takeLocked()
 	l.first = c.uses == 1
 	if reason, last := c.lastLocked(now); last {
 		l.last = true
 		g.leaveLocked(c, reason)
 	}
+	g.replaceLocked(c, now)
 	return l
 }
 
@@ -186,6 +199,8 @@ func (g *group) leaseLocked(c *conn, now time.Time) lease {
 // rests: what comes next is to serve the waiters.
 func (g *group) addLocked(c *conn) {
 	g.live[c] = struct{}{}
+	g.kept++
+	g.need.grew(g.kept)
 	if c.h2 {
 		g.shared = append(g.shared, c)
 	}
@@ -201,22 +216,37 @@ func (g *group) restLocked(c *conn) {
 	} else {
 		c.rested = c.pinged
 	}
-	if !c.h2 {
-		g.resting = append(g.resting, c)
-		for i := len(g.resting) - 1; i > 0 && c.rested.Before(g.resting[i-1].rested); i-- {
-			g.resting[i-1], g.resting[i] = c, g.resting[i-1] // after a ping
-		}
+	if c.idle > 0 {
+		c.idleUntil = c.rested.Add(c.idle)
 	}
+	c.timeRestLocked()
+	if !c.h2 {
+		g.insertLocked(c)
+	}
+	g.need.busy--
 	g.t.resting.Add(1)
 	c.life.Rest()
+}
+
+// insertLocked puts c among those that rest, in the order of their time. It is
+// most often the last.
+func (g *group) insertLocked(c *conn) {
+	g.resting = append(g.resting, c)
+	for i := len(g.resting) - 1; i > 0 && c.rested.Before(g.resting[i-1].rested); i-- {
+		g.resting[i-1], g.resting[i] = c, g.resting[i-1]
+	}
 }
 
 // wakeLocked ends c's rest.
 func (g *group) wakeLocked(c *conn) {
 	c.where = busy
-	if !c.h2 {
+	switch {
+	case c.retired:
+		g.retired = remove(g.retired, c)
+	case !c.h2:
 		g.resting = remove(g.resting, c)
 	}
+	g.need.woke()
 	g.t.resting.Add(-1)
 	c.life.Busy()
 }
@@ -232,6 +262,10 @@ func (g *group) leaveLocked(c *conn, reason string) {
 	if c.h2 {
 		g.shared = remove(g.shared, c)
 	}
+	if !c.retired {
+		g.kept--
+	}
+	g.need.busy--
 	c.where = leaving
 	c.reason = reason
 }
@@ -259,7 +293,7 @@ func (g *group) returnLocked(c *conn) (surplus *conn) {
 	case g.closed:
 		g.leaveLocked(c, metrics.Shutdown)
 		return c
-	case g.t.closeIdle.Load() && g.waiters.len == 0:
+	case g.draining && g.waiters.len == 0:
 		g.leaveLocked(c, metrics.CloseIdle)
 		return c
 	}
@@ -268,7 +302,7 @@ func (g *group) returnLocked(c *conn) (surplus *conn) {
 	}
 	g.serveLocked()
 	if c.where == resting {
-		g.armLocked()
+		g.armLocked(c)
 		return g.surplusLocked()
 	}
 	return nil
@@ -286,11 +320,6 @@ func (g *group) serveLocked() {
 		g.disownLocked(w)
 		w.ready <- result{lease: g.leaseLocked(c, now)}
 	}
-}
-
-// emptyLocked reports whether the group has nothing left.
-func (g *group) emptyLocked() bool {
-	return len(g.live) == 0 && g.dialing == 0 && g.waiters.len == 0
 }
 
 // remove takes c off the list; it is most often the last.

@@ -26,7 +26,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 		if ctx.Err() != nil {
 			return nil, out.fail(release, context.Cause(ctx))
 		}
-		g, err := t.group(key)
+		g, err := t.group(key, proxy)
 		if err != nil {
 			return nil, out.fail(release, err)
 		}
@@ -35,9 +35,9 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			g.host.Request()
 		}
 		if trace != nil && trace.GetConn != nil {
-			trace.GetConn(g.dialAddress(proxy))
+			trace.GetConn(g.dialAddress())
 		}
-		l, err := g.lease(ctx, proxy)
+		l, err := g.lease(ctx)
 		if err == errGroupDead {
 			continue
 		}
@@ -54,7 +54,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			return resp, nil
 		}
 		if attempt == maxAttempts || !out.replayable(err, l) {
-			return nil, out.fail(release, plain(err))
+			return nil, out.fail(release, l.explain(err))
 		}
 		if err := out.rewind(); err != nil {
 			return nil, out.fail(release, err)
@@ -97,13 +97,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // dialAddress returns what is dialled for the group, as httptrace names it.
-func (g *group) dialAddress(proxy *url.URL) string {
-	if proxy == nil {
+func (g *group) dialAddress() string {
+	if g.proxy == nil {
 		return g.target
 	}
-	addr, err := address(proxy)
+	addr, err := address(g.proxy)
 	if err != nil {
-		return proxy.Host
+		return g.proxy.Host
 	}
 	return addr
 }

@@ -1,55 +1,80 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
 )
 
-// overdueLocked reports whether c has rested for longer than it may. It goes by
-// the wall clock, since a server counts the time that this machine was asleep.
+// sweepGap is the least time between two looks at the connections that rest.
+const sweepGap = 10 * time.Millisecond
+
+// overdueLocked reports whether c has rested for longer than it may, or than it
+// may be lent after. It goes by the wall clock, since a server counts the time
+// that this machine was asleep.
 func (c *conn) overdueLocked(now time.Time) bool {
-	idle := c.g.t.cfg.idle
-	return idle > 0 && c.where == resting && now.UnixNano()-c.rested.UnixNano() >= int64(idle)
+	return c.where == resting && (passed(c.idleUntil, now) || passed(c.lendUntil, now))
 }
 
-// armLocked sees to it that the sweeper comes.
-func (g *group) armLocked() {
-	if g.sweeper == nil {
-		if d, ok := g.nextSweepLocked(); ok {
-			g.sweeper = time.AfterFunc(d, g.sweep)
-		}
+// passed reports whether t, unless it is zero, has come, by the wall clock.
+func passed(t, now time.Time) bool { return !t.IsZero() && now.UnixNano() >= t.UnixNano() }
+
+// armLocked sees to it that the sweeper comes when something is due for c, which
+// has just come to rest.
+func (g *group) armLocked(c *conn) {
+	due := c.dueLocked()
+	if due.IsZero() || g.closed || g.sweeper != nil && !due.Before(g.sweepAt) {
+		return
 	}
+	if g.sweeper != nil {
+		g.sweeper.Stop() // if it is on its way already, it comes twice
+	}
+	g.sweepAt = due
+	g.sweeper = time.AfterFunc(time.Until(due), g.sweep)
 }
 
-// nextSweepLocked returns how long it is until a resting connection is due for
-// something, and false if none ever is.
-func (g *group) nextSweepLocked() (time.Duration, bool) {
+// rearmLocked does so for all connections that rest, after a sweep.
+func (g *group) rearmLocked(now time.Time) {
+	if g.sweeper != nil {
+		g.sweeper.Stop() // it may be a later one than the one that came
+		g.sweeper = nil
+	}
 	var next time.Time
-	first := func(t time.Time) {
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
-	}
-	cfg := &g.t.cfg
 	for c := range g.restingLocked {
-		if cfg.idle > 0 {
-			first(c.rested.Add(cfg.idle))
-		}
-		if !c.ancient.IsZero() {
-			first(c.ancient)
-		}
-		if !c.h2 && g.t.Ping.pingsHTTP1() {
-			first(c.pinged.Add(g.t.Ping.Interval))
-		}
-		if cfg.maxAge == 0 && !g.t.Ping.pingsHTTP1() && !c.h2 {
-			break // the first has rested for the longest time
-		}
+		next = earlier(next, c.dueLocked())
 	}
 	if next.IsZero() {
-		return 0, false
+		return
 	}
-	return max(0, time.Until(next)), true
+	if g.t.cfg.idle > 0 {
+		next = earlier(next, g.need.turn)
+	}
+	if soon := now.Add(sweepGap); next.Before(soon) {
+		next = soon
+	}
+	g.sweepAt = next
+	g.sweeper = time.AfterFunc(time.Until(next), g.sweep)
+}
+
+// dueLocked returns when something is due for c, which rests; zero: never.
+func (c *conn) dueLocked() time.Time {
+	if c.retired {
+		return earlier(c.ancient, c.watchUntil)
+	}
+	due := earlier(c.ancient, earlier(c.idleUntil, c.lendUntil))
+	if p := c.g.t.Ping; !c.h2 && p.pingsHTTP1() {
+		due = earlier(due, c.pinged.Add(p.Interval))
+	}
+	return due
+}
+
+// earlier returns the earlier of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // restingLocked calls yield with the connections that rest, those that have
@@ -60,6 +85,11 @@ func (g *group) restingLocked(yield func(*conn) bool) {
 			return
 		}
 	}
+	for _, c := range g.retired {
+		if !yield(c) {
+			return
+		}
+	}
 	for _, c := range g.resting {
 		if !yield(c) {
 			return
@@ -67,43 +97,55 @@ func (g *group) restingLocked(yield func(*conn) bool) {
 	}
 }
 
-// sweep ends the connections that have rested or lived for too long, and pings
-// those that are due for it.
+// sweep ends the connections that have rested or lived for too long, retires
+// those that their servers are about to close, and pings those that are due for
+// it.
 func (g *group) sweep() {
 	var leave, ping []*conn
 	now := time.Now()
 	g.mu.Lock()
-	for c := range g.restingLocked {
+	if g.closed {
+		g.mu.Unlock()
+		return
+	}
+	due := slices.Collect(g.restingLocked)
+	for _, c := range due {
 		switch {
-		case !c.ancient.IsZero() && !now.Before(c.ancient):
-			c.reason = metrics.MaxAge
+		case passed(c.ancient, now):
+			g.leaveLocked(c, metrics.MaxAge)
 			leave = append(leave, c)
-		case c.overdueLocked(now):
-			c.reason = metrics.IdleTimeout
+		case c.retired && passed(c.watchUntil, now):
+			if !g.outlivedLocked(c) {
+				g.leaveLocked(c, metrics.IdleTimeout)
+				leave = append(leave, c)
+			}
+		case c.retired:
+		case passed(c.idleUntil, now) && g.kept <= g.t.cfg.minConns:
+			c.idleUntil = now.Add(c.idle)
+		case passed(c.idleUntil, now):
+			g.leaveLocked(c, metrics.IdleTimeout)
 			leave = append(leave, c)
+		case passed(c.lendUntil, now):
+			g.retireLocked(c)
 		case !c.h2 && g.t.Ping.pingsHTTP1() && now.Sub(c.pinged) >= g.t.Ping.Interval:
+			// A ping is a request of the pool's own: the connection is not
+			// lent meanwhile.
+			g.wakeLocked(c)
+			c.takeLocked()
+			c.uses--
+			c.pinging = true
 			ping = append(ping, c)
 		}
 	}
-	for _, c := range leave {
-		g.leaveLocked(c, c.reason)
-	}
-	for _, c := range ping {
-		// A ping is a request of the pool's own: the connection is not lent
-		// meanwhile.
-		g.wakeLocked(c)
-		c.takeLocked()
-		c.uses--
-		c.pinging = true
-	}
-	g.sweeper = nil
-	g.armLocked()
+	leave = append(leave, g.excessLocked(now)...)
+	g.rearmLocked(now)
+	g.dialLocked() // in the place of those that have retired
 	g.mu.Unlock()
 	for _, c := range ping {
 		go c.ping()
 	}
 	for _, c := range leave {
-		if c.reason == metrics.IdleTimeout && g.t.AskToClose && !c.h2 && !c.tls {
+		if c.reason == metrics.IdleTimeout && g.t.AskToClose && !c.h2 && !c.tls && !c.retired {
 			go c.askToClose()
 			continue
 		}
@@ -176,20 +218,17 @@ func (t *Transport) shedOldest() {
 	}
 }
 
-// retireResting ends the connections that rest.
-func (g *group) retireResting(reason string) {
-	var leave []*conn
+// drain has the connections leave that rest, and those that are busy as they
+// come to rest, unless a request comes first. The caller closes what it returns.
+func (g *group) drain(reason string) []*conn {
 	g.mu.Lock()
-	for c := range g.restingLocked {
-		leave = append(leave, c)
-	}
+	defer g.mu.Unlock()
+	g.draining = true
+	leave := slices.Collect(g.restingLocked)
 	for _, c := range leave {
 		g.leaveLocked(c, reason)
 	}
-	g.mu.Unlock()
-	for _, c := range leave {
-		c.close()
-	}
+	return leave
 }
 
 // shutdown ends the group: those who wait get ErrClosed, what rests leaves, and
@@ -198,12 +237,16 @@ func (g *group) shutdown() {
 	g.mu.Lock()
 	g.closed = true
 	g.failLocked(&Error{Op: "lease", Key: g.key, Err: ErrClosed})
-	g.mu.Unlock()
-	g.retireResting(metrics.Shutdown)
-	g.mu.Lock()
 	if g.sweeper != nil {
 		g.sweeper.Stop()
 		g.sweeper = nil
 	}
+	g.backoff.over()
+	if g.memory != nil {
+		g.memory.Stop()
+	}
 	g.mu.Unlock()
+	for _, c := range g.drain(metrics.Shutdown) {
+		c.close()
+	}
 }

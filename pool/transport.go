@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,13 @@ type Transport struct {
 	// If zero, it is Base's, and unlimited if Base has none.
 	MaxConnsPerHost int
 
+	// MinConnsPerHost is how many connections to a host are kept, once there was
+	// a request for it or Warm: IdleTimeout does not bring them below, and one
+	// that leaves is replaced, until CloseIdleConnections or Shutdown. The
+	// host's own idle limit still counts; Ping.HTTP1 keeps connections within it.
+	// If zero, connections are made for requests only.
+	MinConnsPerHost int
+
 	// MaxIdlePerHost bounds the connections of one host that rest.
 	// If zero, it is Base's MaxIdleConnsPerHost, and unlimited if Base has
 	// none: connections leave by time, not because they are the third.
@@ -53,20 +61,26 @@ type Transport struct {
 	// If zero, it is 64.
 	MaxDialsPerHost int
 
-	// IdleTimeout is how long a connection rests before it leaves.
+	// IdleTimeout is how long a connection rests before it leaves: between 90 and
+	// 100 % of it, as chosen at its birth, so that connections that came to
+	// rest together do not leave together. One that its server closes
+	// earlier, as its "Keep-Alive: timeout=" says or as has been seen, is not
+	// lent any more shortly before that, so that no request is lost.
 	// If zero, it is Base's IdleConnTimeout, and 90 seconds if Base has none.
 	// If negative, it is unlimited.
 	IdleTimeout time.Duration
 
 	// MaxAge is how long a connection lives. It leaves when between 80 and 100 %
-	// of MaxAge have passed, as chosen at its birth, so that connections born
-	// together do not leave together. The request that finds it old says
-	// goodbye ("Connection: close").
+	// of MaxAge have passed, as chosen at its birth. The request that finds it
+	// old has another dialled in its place, as MaxConnsPerHost allows, and when
+	// that has come the next one says goodbye ("Connection: close"). The name
+	// is looked up anew: with MaxAge set, a pool follows DNS.
 	// If zero, it is unlimited.
 	MaxAge time.Duration
 
-	// MaxRequests is how many requests a connection carries. The last says
-	// goodbye ("Connection: close").
+	// MaxRequests is how many requests a connection carries at most: between 80
+	// and 100 % of it, as chosen at its birth. The last says goodbye
+	// ("Connection: close"). A server's "Keep-Alive: max=" counts as well.
 	// If zero, it is unlimited.
 	MaxRequests int
 
@@ -105,8 +119,7 @@ type Transport struct {
 	own   dialer.Dialer
 	meter metrics.Meter
 
-	resting   atomic.Int64 // connections that rest, in all groups
-	closeIdle atomic.Bool  // CloseIdleConnections came, and no lease since
+	resting atomic.Int64 // connections that rest, in all groups
 
 	serial atomic.Uint64 // of the connections
 
@@ -158,19 +171,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return t.try(req, key, proxy)
-}
-
-// CloseIdleConnections ends the connections that rest; those that are busy
-// follow as they come to rest, unless another request comes first. It does not
-// wait for the farewells.
-func (t *Transport) CloseIdleConnections() {
-	if t.init() != nil {
-		return
-	}
-	t.closeIdle.Store(true)
-	for _, g := range t.allGroups() {
-		g.retireResting(metrics.CloseIdle)
-	}
 }
 
 // Shutdown ends the pool: it lets no new request in, waits until those under
@@ -225,8 +225,8 @@ func (t *Transport) Warm(ctx context.Context, url string, n int) error {
 	return t.warm(ctx, key, proxy, n)
 }
 
-// group returns the connections of the key.
-func (t *Transport) group(k Key) (*group, error) {
+// group returns the connections of the key, whose proxy is given.
+func (t *Transport) group(k Key, proxy *url.URL) (*group, error) {
 	t.mu.RLock()
 	g := t.groups[k]
 	t.mu.RUnlock()
@@ -242,25 +242,13 @@ func (t *Transport) group(k Key) (*group, error) {
 		return nil, &Error{Op: "lease", Key: k, Err: ErrClosed}
 	}
 	if g = t.groups[k]; g == nil {
-		g = newGroup(t, k)
+		g = newGroup(t, k, proxy)
 		if t.groups == nil {
 			t.groups = make(map[Key]*group)
 		}
 		t.groups[k] = g
 	}
 	return g, nil
-}
-
-// forget drops a group that has nothing left.
-func (t *Transport) forget(g *group) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.emptyLocked() && t.groups[g.key] == g {
-		g.dead = true
-		delete(t.groups, g.key)
-	}
 }
 
 func (t *Transport) allGroups() []*group {

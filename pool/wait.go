@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"net/url"
 	"time"
 )
 
@@ -11,9 +10,8 @@ import (
 // queue until it is given a result, or gives up.
 type waiter struct {
 	ctx   context.Context // of the request; a dial for it takes its values
-	proxy *url.URL
-	seq   uint64      // its number among the group's waiters
-	ready chan result // holds one
+	seq   uint64          // its number among the group's waiters
+	ready chan result     // holds one
 
 	prev, next *waiter
 	queued     bool
@@ -22,8 +20,10 @@ type waiter struct {
 
 // A dial is in progress for a waiter, and goes on when that has gone.
 type dial struct {
-	owner *waiter // or nil, when nobody may rely on it any more: it may hang
-	upTo  uint64  // waiters there had been when it began
+	owner    *waiter // or nil, when nobody may rely on it any more: it may hang
+	upTo     uint64  // waiters there had been when it began
+	began    time.Time
+	replaces *conn // or nil
 }
 
 // A result is what a waiter is given: a lease whose slot is not reserved yet, or an error.
@@ -126,11 +126,20 @@ func (c *conn) giveBack() {
 // dialLocked begins the dials that the waiters need and the limits allow.
 func (g *group) dialLocked() {
 	w := g.waiters.head
-	for !g.full() && g.owned < g.wantDialsLocked() {
+	for !g.full() && g.owned < g.wantDialsLocked() && !g.heldLocked(false) {
 		for w != nil && w.dial != nil {
 			w = w.next
 		}
-		if w == nil || !g.beginDialLocked(w) {
+		if w == nil || !g.t.enter() {
+			break
+		}
+		d := &dial{owner: w, upTo: g.began}
+		w.dial = d
+		g.owned++
+		g.beginDialLocked(d, w.ctx)
+	}
+	for g.kept+g.dialing < g.t.cfg.minConns && !g.closed && !g.draining {
+		if !g.dialSpareLocked(nil) {
 			return
 		}
 	}
@@ -144,7 +153,7 @@ func (g *group) wantDialsLocked() int {
 	}
 	per := g.streams
 	if limit := g.t.cfg.maxRequests; limit > 0 {
-		per = min(per, limit)
+		per = min(per, limit-limit/5)
 	}
 	for _, c := range g.shared {
 		if per > 1 && !c.settled && time.Since(c.born) < settingsWait {
@@ -162,18 +171,14 @@ func (g *group) dialMore() {
 	g.mu.Unlock()
 }
 
-// beginDialLocked dials for w, and so for whoever comes first. It reports false
-// after Shutdown.
-func (g *group) beginDialLocked(w *waiter) bool {
-	if !g.t.enter() {
-		return false
-	}
-	d := &dial{owner: w, upTo: g.began}
-	w.dial = d
+// beginDialLocked dials for the owner of d, and so for whoever comes first.
+// t.enter has been called for it.
+func (g *group) beginDialLocked(d *dial, values context.Context) {
+	d.began = time.Now()
+	g.backoff.began(d.began)
 	g.dialing++
-	g.owned++
 	go func() {
-		c, err := g.dial(w.ctx, w.proxy)
+		c, err := g.dial(values)
 		if err != nil {
 			g.dialFailed(d, err)
 			g.t.exit()
@@ -182,7 +187,6 @@ func (g *group) beginDialLocked(w *waiter) bool {
 		}
 		g.dialed(d, c)
 	}()
-	return true
 }
 
 // disownLocked lets w's dial go on for nobody in particular.
@@ -207,22 +211,32 @@ func (g *group) dialed(d *dial, c *conn) {
 	if d.owner != nil {
 		g.disownLocked(d.owner)
 	}
+	g.backoff.over()
 	g.isH2 = c.h2
 	g.addLocked(c)
+	old := g.replacedLocked(d.replaces)
 	surplus := g.returnLocked(c)
 	g.dialLocked()
 	g.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
 	g.shed(surplus)
 	c.onState() // it may have died before its hook was set
 }
 
 // dialFailed gives the error to the waiter that the dial was for, and to those
 // who were there when it began and had none of their own: they have waited for
-// just this.
-func (g *group) dialFailed(d *dial, err error) {
+// just this. It returns the error as they get it.
+func (g *group) dialFailed(d *dial, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dialing--
+	g.backoff.failed(d.began, time.Now())
+	if d.replaces != nil {
+		d.replaces.replacing = false
+	}
+	err = g.explainDial(err)
 	owner := d.owner
 	if owner != nil {
 		g.disownLocked(owner)
@@ -236,6 +250,7 @@ func (g *group) dialFailed(d *dial, err error) {
 		w = next
 	}
 	g.dialLocked()
+	return err
 }
 
 // failLocked gives err to everybody who waits.

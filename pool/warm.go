@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -11,13 +12,15 @@ import (
 func (t *Transport) warm(ctx context.Context, key Key, proxy *url.URL, n int) error {
 	dials, ctx := errgroup.WithContext(ctx)
 	dials.SetLimit(t.cfg.maxDials)
-	g, err := t.group(key)
+	g, err := t.group(key, proxy)
 	if err != nil {
 		return err
 	}
 	g.mu.Lock()
-	for range g.restingLocked {
-		n--
+	for c := range g.restingLocked {
+		if !c.retired {
+			n--
+		}
 	}
 	if limit := t.cfg.maxConns; limit > 0 {
 		n = min(n, limit-len(g.live)-g.dialing)
@@ -35,17 +38,18 @@ func (t *Transport) warmOne(ctx context.Context, key Key, proxy *url.URL) error 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	g, err := t.beginWarm(key)
+	g, err := t.beginWarm(key, proxy)
 	if err != nil {
 		return err
 	}
 	result := make(chan error, 1)
+	d := &dial{began: time.Now()}
 	go func() {
-		c, err := g.dial(ctx, proxy)
+		c, err := g.dial(ctx)
 		if err == nil {
-			g.dialed(new(dial), c)
+			g.dialed(d, c)
 		} else {
-			g.dialFailed(new(dial), err)
+			err = g.dialFailed(d, err)
 			t.exit()
 			t.forget(g)
 		}
@@ -60,9 +64,9 @@ func (t *Transport) warmOne(ctx context.Context, key Key, proxy *url.URL) error 
 }
 
 // beginWarm counts a dial in the group of the key, which keeps the group alive.
-func (t *Transport) beginWarm(key Key) (*group, error) {
+func (t *Transport) beginWarm(key Key, proxy *url.URL) (*group, error) {
 	for {
-		g, err := t.group(key)
+		g, err := t.group(key, proxy)
 		if err != nil {
 			return nil, err
 		}
@@ -70,6 +74,7 @@ func (t *Transport) beginWarm(key Key) (*group, error) {
 		alive := !g.dead && !g.closed && t.enter()
 		if alive {
 			g.dialing++
+			g.draining = false
 		}
 		g.mu.Unlock()
 		if alive {

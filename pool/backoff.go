@@ -1,0 +1,86 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	backoffFirst = 5 * time.Millisecond
+	backoffMax   = time.Second
+
+	// spareBackoff is by how much longer a dial waits that no request waits for.
+	spareBackoff = 16
+)
+
+// A backoff spaces out the dials to a host that cannot be reached: after a
+// failure they begin one at a time, each further from the last, and the
+// requests that wait share the next one and its error. So a request may have to
+// wait for up to a second longer to hear that its host is down; it is never
+// told so without a dial that began after it came. A dial that succeeds ends
+// it. The zero backoff has seen no failure.
+//
+// It is guarded by the group's mu.
+type backoff struct {
+	failures int         // dials in a row that have failed
+	failedAt time.Time   // when the last did
+	next     time.Time   // when the next may begin
+	spare    time.Time   // when the next that no request waits for may begin
+	timer    *time.Timer // for whichever of these is waited for; or nil
+}
+
+// failed notes that a dial has failed. Those that were in progress together
+// count as one.
+func (b *backoff) failed(began, now time.Time) {
+	if b.failures == 0 || !began.Before(b.failedAt) {
+		b.failures++
+	}
+	b.failedAt = now
+	b.space(now)
+}
+
+// began notes that a dial begins.
+func (b *backoff) began(now time.Time) {
+	if b.failures > 0 {
+		b.space(now)
+	}
+}
+
+// space puts off the next dial: by twice as much with each failure, less up to
+// a half at random, so that the clients of a host that comes back do not all
+// dial at once.
+func (b *backoff) space(now time.Time) {
+	d := min(backoffFirst<<min(b.failures-1, 16), backoffMax)
+	d -= rand.N(d / 2)
+	b.next, b.spare = now.Add(d), now.Add(spareBackoff*d)
+}
+
+// over says that a dial has succeeded.
+func (b *backoff) over() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	*b = backoff{}
+}
+
+// heldLocked reports whether a dial must not begin yet, and if so has the group
+// look again when it may.
+func (g *group) heldLocked(spare bool) bool {
+	b := &g.backoff
+	if b.failures == 0 {
+		return false
+	}
+	at := b.next
+	if spare {
+		at = b.spare
+	}
+	wait := time.Until(at)
+	if wait <= 0 {
+		return false
+	}
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.timer = time.AfterFunc(wait, g.dialMore)
+	return true
+}

@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
+)
+
+// onState takes in a change of the ClientConn's state: the connection is closed;
+// or, on HTTP/2, a request is done or a slot is free. Calls come on any
+// goroutine, may be late, and may stand for several changes, so it compares and
+// never counts. The end of an HTTP/1.1 request is told by returned.
+func (c *conn) onState() {
+	err := c.cc.Err()
+	if err == nil && !c.h2 {
+		return
+	}
+	g := c.g
+	g.mu.Lock()
+	if c.where == gone {
+		g.mu.Unlock()
+		return
+	}
+	if err != nil {
+		if c.pending.Load() > 0 {
+			g.mu.Unlock() // whoever was given the slot finds out, and comes back here
+			return
+		}
+		if c.where == resting && !c.h2 && reasonOf(err, false) == metrics.ServerClose {
+			now := time.Now()
+			g.clock.closed(now.Sub(c.pinged), now)
+		}
+		done := c.streams
+		if c.pinging {
+			done = 0
+			if c.reason == "" && reasonOf(err, true) == metrics.Error {
+				c.reason = metrics.Timeout // nobody answered the ping
+			}
+		}
+		c.streams = 0
+		g.removeLocked(c)
+		g.mu.Unlock()
+		c.left(err, done)
+		return
+	}
+	done := c.streams - int(c.pending.Load()) - c.cc.InFlight()
+	if done <= 0 {
+		g.serveLocked() // the limit may have risen
+		g.mu.Unlock()
+		return
+	}
+	c.returnLocked(done)
+}
+
+// returned takes the connection back from its one HTTP/1.1 request, if net/http
+// has it free; else it is closed, or about to be, and onState hears of it.
+func (c *conn) returned() {
+	if c.cc.Available() != 1 {
+		return
+	}
+	c.g.mu.Lock()
+	if c.where == gone || c.streams == 0 {
+		c.g.mu.Unlock()
+		return
+	}
+	c.returnLocked(1)
+}
+
+// returnLocked takes the connection back from as many requests. It unlocks the
+// group.
+func (c *conn) returnLocked(done int) {
+	g := c.g
+	c.streams -= done
+	ping := c.pinging
+	if c.streams == 0 {
+		c.tell(c.restFact())
+	}
+	surplus := g.returnLocked(c)
+	g.mu.Unlock()
+	if !ping {
+		for range done {
+			g.host.Return()
+			if g.t.observes(Returned) {
+				g.t.emit(c.event(Returned))
+			}
+		}
+	}
+	g.shed(surplus)
+}
+
+// left is called once, when the connection is closed and forgotten: done requests
+// were under way.
+func (c *conn) left(err error, done int) {
+	if x := c.current.Load(); x != nil {
+		x.closed()
+	}
+	if c.settler != nil {
+		c.settler.Stop()
+	}
+	reason := c.reason
+	if reason == "" {
+		reason = reasonOf(err, done > 0)
+	}
+	if upgraded(err) {
+		// It belongs to the caller now, who closes it.
+		c.tell(linger.Unsure)
+		if c.nc == nil {
+			c.life.Ended(linger.Unknown, false) // as far as anybody can see
+		}
+	} else {
+		c.life.Leave(reason)
+		if c.nc == nil {
+			c.life.Ended(linger.Unknown, false)
+		}
+	}
+	for range done {
+		c.g.host.Return()
+	}
+	if c.g.t.observes(Leaving) {
+		for range done {
+			c.g.t.emit(c.event(Returned))
+		}
+		ev := c.event(Leaving)
+		ev.Reason = reason
+		c.g.t.emit(ev)
+	}
+	if c.nc == nil {
+		c.emitEnded(linger.Unknown)
+	}
+	c.g.t.exit()
+	c.g.t.forget(c.g)
+}
+
+// close closes a connection that is leaving and has no request.
+func (c *conn) close() {
+	c.life.Leave(c.reason)
+	c.cc.Close()
+}
