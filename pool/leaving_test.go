@@ -389,3 +389,38 @@ func TestHTTP2NearLimit(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestColdBurst: of a thousand requests at once to a server that is slow to
+// accept, no more than the bound dial at a time, and no connection is thrown away.
+func TestColdBurst(t *testing.T) {
+	work := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
+	inBubble(t, work, func(t *testing.T, base *http.Transport, l *pipeListener) {
+		var now, most atomic.Int64
+		slow := base.Clone()
+		slow.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			raise(&most, now.Add(1))
+			defer now.Add(-1)
+			time.Sleep(100 * time.Millisecond)
+			return l.DialContext(ctx, network, addr)
+		}
+		for _, bound := range []int{0, 7} {
+			most.Store(0)
+			tr := &Transport{Base: slow, MaxDialsPerHost: bound}
+			var wg sync.WaitGroup
+			for range 1000 {
+				wg.Go(func() { get(t, tr, pipeURL) })
+			}
+			wg.Wait()
+			time.Sleep(time.Second) // for the dials that nobody waits for any more
+			synctest.Wait()
+			s := tr.Stats()
+			if want := int64(cmpOr(bound, defaultMaxDials)); most.Load() != want {
+				t.Errorf("%d dials at a time, want %d", most.Load(), want)
+			}
+			if s.Born != s.Dials || s.Resting != int64(s.Born) {
+				t.Errorf("%d dials, %d connections, %d at rest", s.Dials, s.Born, s.Resting)
+			}
+			shutdown(t, tr)
+		}
+	})
+}
