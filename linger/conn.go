@@ -31,9 +31,10 @@ type Conn struct {
 	remote  netip.AddrPort
 	preset  bool // TCP_LINGER2 < 0 is set
 
-	fact   atomic.Uint32 // a Fact
-	closed atomic.Bool
-	news   chan struct{} // holds one when a Fact was told after Close
+	fact    atomic.Uint32 // a Fact
+	closed  atomic.Bool
+	silence atomic.Int64  // at Close
+	news    chan struct{} // holds one when a Fact was told after Close
 
 	mu       sync.Mutex    // guards what follows; never held together with Closer.mu
 	farewell *os.File      // the duplicate that waits for the peer, or nil
@@ -164,6 +165,25 @@ func (c *Conn) Pending() (data, closed bool) {
 		closed = err == nil && info.State != sockopt.Established
 	}
 	return data, closed
+}
+
+// Silence returns how long nothing has come from a peer that has neither closed
+// nor reset the connection: until now, or until Close. It is 0 where the
+// platform does not tell.
+func (c *Conn) Silence() time.Duration {
+	if c.raw != nil {
+		if info, err := sockopt.ReadInfo(c.raw); err == nil {
+			return silence(info)
+		}
+	}
+	return time.Duration(c.silence.Load()) // leave has noted it before it closed
+}
+
+func silence(info sockopt.Info) time.Duration {
+	if info.State != sockopt.Established {
+		return 0
+	}
+	return info.Silence
 }
 
 // Close ends the connection by its Closer's Policy. It returns at once, and

@@ -33,6 +33,20 @@
 // that LocalFirst is reported when, and only when, a TIME_WAIT stands; except
 // on platforms where the kernel does not tell, where it is assumed.
 //
+// # A peer that has gone silent
+//
+// A FIN that nobody acknowledges would hold the port, as an orphan in
+// FIN_WAIT1, for as long as the kernel sends it again: some 100 seconds. Where
+// nobody needs what is unacknowledged (the rest of an exchange that was
+// abandoned, or the FIN alone after one that is complete) the kernel is told to
+// give up after Policy.Wait, three seconds and eight round trips
+// (TCP_USER_TIMEOUT, which Linux heeds also after the close), in which it has
+// sent the FIN four or five times. A shorter bound of the owner's stays. A peer
+// that is alive and misses the FIN that often finds out by its own next word,
+// which is answered with a reset. Anything else that is unacknowledged is the
+// kernel's to deliver, as after any close, also to a peer that does not read.
+// A broken connection is reset at once and holds nothing.
+//
 // # Other platforms
 //
 // Step 3 needs Linux, and so does the knowledge of who spoke last that a

@@ -98,7 +98,10 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			info = sockopt.Info{}
 		}
 		if w := policy.choose(info, fact, pat); w != wayWait {
-			return c.prepare(raw, w, info)
+			if fact == Underway && pat == hasWaited {
+				fact = Abandoned
+			}
+			return c.prepare(raw, w, fact, info)
 		}
 		n, err := f.Read(*buf)
 		discarded += n
@@ -126,7 +129,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 				pat = hasWaited
 			}
 		default:
-			return c.prepare(raw, wayDead, info)
+			return c.prepare(raw, wayDead, fact, info)
 		}
 	}
 }

@@ -95,6 +95,19 @@ func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 	return wayPlain
 }
 
+// mayVanish reports whether nobody needs what the peer has not acknowledged when
+// the connection is closed: the rest of an exchange that was abandoned; or the
+// FIN alone, where the end of the exchange does not depend on it.
+func (f Fact) mayVanish(info sockopt.Info) bool {
+	switch f {
+	case Abandoned:
+		return true
+	case Complete, Owed, RestingHTTP2:
+		return info.Known && info.Unsent == 0
+	}
+	return false
+}
+
 // leave ends the connection, or hands it to a farewell.
 func (c *Conn) leave() error {
 	if c.raw == nil {
@@ -105,6 +118,7 @@ func (c *Conn) leave() error {
 	if err != nil {
 		info = sockopt.Info{}
 	}
+	c.silence.Store(int64(silence(info)))
 	p := c.closer.Policy.orDefault()
 	pat := mayWait
 	if p.wait() == 0 {
@@ -119,7 +133,7 @@ func (c *Conn) leave() error {
 		hurried = true
 		w = p.choose(info, c.told(), mustNotWait)
 	}
-	q := c.prepare(c.raw, w, info)
+	q := c.prepare(c.raw, w, c.told(), info)
 	q.hurried = hurried
 	err = c.tcpConn.Close()
 	c.closer.settle(c, q)
@@ -128,8 +142,14 @@ func (c *Conn) leave() error {
 
 // prepare sets the options on the connection's last descriptor for closing it
 // this way, and returns what to expect.
-func (c *Conn) prepare(raw syscall.RawConn, w way, info sockopt.Info) inquest {
+func (c *Conn) prepare(raw syscall.RawConn, w way, fact Fact, info sockopt.Info) inquest {
 	q := inquest{rtt: info.RTT}
+	switch w {
+	case wayPeer, wayFinReset, wayPlain:
+		if fact.mayVanish(info) {
+			sockopt.CapUserTimeout(raw, c.closer.Policy.orDefault().orphanTime(info.RTT))
+		}
+	}
 	switch w {
 	case wayPeer:
 		q.ending = PeerFirst

@@ -60,6 +60,15 @@ func (p Policy) wait() time.Duration {
 	return p.Wait
 }
 
+// orphanTime is how long the kernel may go on sending on a connection that is
+// closed, to a peer that acknowledges nothing: as long as any goodbye is waited
+// for, and time to send again four or five times, also over a long way (the
+// kernel doubles the time between two attempts from 200 ms and two or three
+// round trips).
+func (p Policy) orphanTime(rtt time.Duration) time.Duration {
+	return p.wait() + 3*time.Second + 8*rtt
+}
+
 // A PolicyError says which field of a Policy cannot be used.
 type PolicyError struct {
 	Field string

@@ -39,6 +39,9 @@ type Info struct {
 
 	Acked uint64 // bytes that the peer has acknowledged
 
+	// Silence is how long ago the last data came, or the connection was made.
+	Silence time.Duration
+
 	// PeerSpokeLast reports whether the last data on the connection came from
 	// the peer, or this side never sent any. A tie, by the kernel's clock of
 	// milliseconds, counts as ours.

@@ -23,6 +23,7 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		info.Known = true
 		info.State = State(tcp.State)
 		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
+		info.Silence = time.Duration(tcp.Last_data_recv) * time.Millisecond
 		info.Acked = tcp.Bytes_acked
 		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
 		if info.Unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ); err != nil {
@@ -65,6 +66,18 @@ func SetFinResetFD(fd uintptr, on bool) error {
 // SetUserTimeoutFD bounds how long sent data may stay unacknowledged.
 func SetUserTimeoutFD(fd uintptr, d time.Duration) error {
 	return setInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, max(1, int(d.Milliseconds())))
+}
+
+// CapUserTimeout bounds how long sent data, or a FIN, may stay unacknowledged.
+// It holds also after the close. A shorter bound that is set already stays.
+func CapUserTimeout(raw syscall.RawConn, d time.Duration) error {
+	return control(raw, func(fd uintptr) error {
+		v, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		if err != nil || v > 0 && time.Duration(v)*time.Millisecond <= d {
+			return err
+		}
+		return SetUserTimeoutFD(fd, d)
+	})
 }
 
 // SetBindNoPortFD leaves the choice of the port to connect, which knows the

@@ -24,6 +24,9 @@ func SetFinResetFD(uintptr, bool) error { return errors.ErrUnsupported }
 // SetUserTimeoutFD is TCP_USER_TIMEOUT.
 func SetUserTimeoutFD(uintptr, time.Duration) error { return errors.ErrUnsupported }
 
+// CapUserTimeout is TCP_USER_TIMEOUT, where a shorter one stays.
+func CapUserTimeout(syscall.RawConn, time.Duration) error { return errors.ErrUnsupported }
+
 // SetBindNoPortFD is IP_BIND_ADDRESS_NO_PORT.
 func SetBindNoPortFD(uintptr) error { return errors.ErrUnsupported }
 
