@@ -31,7 +31,7 @@ type config struct {
 	life context.Context // ends at Shutdown, and with it the dials
 	stop context.CancelFunc
 
-	any   *http.Transport                       // makes connections of any protocol
+	any   *http.Transport                       // makes connections of any protocol; with pingHTTP2, copies of it do
 	h1    *http.Transport                       // makes HTTP/1.1 connections only, for upgrades
 	proxy func(*http.Request) (*url.URL, error) // or nil
 
@@ -41,6 +41,7 @@ type config struct {
 	idle, maxAge                                        time.Duration
 	closeAlways                                         bool // each request is its connection's last
 	h2c                                                 bool // "http" is HTTP/2
+	pingHTTP2                                           bool // each HTTP/2 connection has a Transport of its own
 	foreignHTTP, foreignHTTPS                           bool // Base has a protocol of the user's own for it
 }
 
@@ -108,6 +109,7 @@ func (c *config) resolve(t *Transport) {
 	c.foreignHTTP, c.foreignHTTPS = registered(base, "http"), registered(base, "https")
 	c.any = t.inner(base)
 	c.h1 = httpOneOnly(c.any)
+	c.pingHTTP2 = pingsHTTP2(c.any) && (c.any.Protocols.HTTP2() || c.any.Protocols.UnencryptedHTTP2())
 	c.h2c = c.any.Protocols.UnencryptedHTTP2() && !c.any.Protocols.HTTP1()
 }
 

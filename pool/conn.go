@@ -29,6 +29,8 @@ type conn struct {
 	number uint64      // in its Transport
 	fresh  atomic.Bool // no request has succeeded on it
 
+	pingAfter time.Duration // how long nothing may come from the server before it is pinged; 0: for ever
+
 	current atomic.Pointer[exchange] // HTTP/1.1: whose turn it is
 	looking atomic.Bool              // somebody is in nc.Pending
 
@@ -106,6 +108,12 @@ func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	}
 	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c && !g.key.HTTP1
 	c.fresh.Store(true)
+	switch {
+	case c.h2:
+		c.pingAfter = b.ping
+	case g.t.Ping.pingsHTTP1():
+		c.pingAfter = jittered(g.t.Ping.Interval)
+	}
 	c.limit(&g.t.cfg)
 	c.tell(c.restFact())
 	cc.SetStateHook(func(*http.ClientConn) { c.onState() })

@@ -27,6 +27,7 @@ type dialBirth struct {
 	life  *metrics.Conn // its ledger entry
 	told  *observedLife // or nil
 	proto string        // that TLS has negotiated
+	ping  time.Duration // how long nothing may come before HTTP/2 sends PING
 }
 
 type birthKey struct{}
@@ -60,8 +61,12 @@ func (g *group) dial(values context.Context) (*conn, error) {
 		})
 	}
 	in := t.cfg.any
-	if g.key.HTTP1 {
+	switch {
+	case g.key.HTTP1:
 		in = t.cfg.h1
+	case t.cfg.pingHTTP2:
+		in = ofItsOwn(in, t.calm.of(g.key))
+		b.ping = in.HTTP2.SendPingTimeout
 	}
 	started := time.Now()
 	g.host.DialStart()

@@ -18,7 +18,9 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		if err != nil {
 			if lostPing(err) {
 				c.tell(linger.Broken)
+				err = lostPingError{err}
 			}
+			c.heedFailure(err)
 			c.onState()
 			return nil, err
 		}

@@ -27,6 +27,13 @@ func (c *conn) ping() {
 	}
 }
 
+// deaf reports whether an HTTP/2 connection that net/http has closed had not
+// answered a PING: for that long nothing has come, and the server has not
+// closed either.
+func (c *conn) deaf() bool {
+	return c.h2 && c.pingAfter > 0 && c.nc != nil && c.nc.Silence() >= c.pingAfter+c.g.t.cfg.any.HTTP2.PingTimeout/2
+}
+
 // askToClose asks the server to close a connection that has left the group, and
 // lets net/http close it, which waits for the server.
 func (c *conn) askToClose() {

@@ -34,6 +34,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			counted = true
 			g.host.Request()
 		}
+		g.heedRequest(req)
 		if trace != nil && trace.GetConn != nil {
 			trace.GetConn(g.dialAddress())
 		}

@@ -183,3 +183,13 @@ func refusedHTTP2(err error) bool {
 // lostPing reports whether an HTTP/2 connection was given up because nobody
 // answered a PING.
 func lostPing(err error) bool { return err.Error() == "http2: client connection lost" }
+
+// A lostPingError is a timeout, which net/http's own error does not say.
+type lostPingError struct{ err error }
+
+func (e lostPingError) Error() string { return e.err.Error() }
+func (e lostPingError) Unwrap() error { return e.err }
+func (e lostPingError) Timeout() bool { return true }
+
+// Temporary is what net.Error has besides.
+func (e lostPingError) Temporary() bool { return true }

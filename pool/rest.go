@@ -63,8 +63,8 @@ func (c *conn) dueLocked() time.Time {
 		return earlier(c.ancient, c.watchUntil)
 	}
 	due := earlier(c.ancient, earlier(c.idleUntil, c.lendUntil))
-	if p := c.g.t.Ping; !c.h2 && p.pingsHTTP1() {
-		due = earlier(due, c.pinged.Add(p.Interval))
+	if !c.h2 && c.pingAfter > 0 {
+		due = earlier(due, c.pinged.Add(c.pingAfter))
 	}
 	return due
 }
@@ -127,7 +127,7 @@ func (g *group) sweep() {
 			leave = append(leave, c)
 		case passed(c.lendUntil, now):
 			g.retireLocked(c)
-		case !c.h2 && g.t.Ping.pingsHTTP1() && now.Sub(c.pinged) >= g.t.Ping.Interval:
+		case !c.h2 && c.pingAfter > 0 && now.Sub(c.pinged) >= c.pingAfter:
 			// A ping is a request of the pool's own: the connection is not
 			// lent meanwhile.
 			g.wakeLocked(c)

@@ -16,6 +16,7 @@ func (c *conn) onState() {
 	if err == nil && !c.h2 {
 		return
 	}
+	deaf := err != nil && c.deaf()
 	g := c.g
 	g.mu.Lock()
 	if c.where == gone {
@@ -37,6 +38,10 @@ func (c *conn) onState() {
 			if c.reason == "" && reasonOf(err, true) == metrics.Error {
 				c.reason = metrics.Timeout // nobody answered the ping
 			}
+		}
+		if deaf && c.reason == "" {
+			c.reason = metrics.Timeout
+			c.tell(linger.Broken)
 		}
 		c.streams = 0
 		g.removeLocked(c)

@@ -178,7 +178,7 @@ func TestPingHTTP1(t *testing.T) {
 		get(t, tr, pipeURL)
 		time.Sleep(53*time.Minute + time.Second)
 		wantResting(t, tr, 1)
-		if n := pings.Load(); n != 53 {
+		if n := pings.Load(); n < 53 || n > 66 {
 			t.Errorf("%d pings in 53 minutes", n)
 		}
 		time.Sleep(7 * time.Minute)
@@ -187,10 +187,10 @@ func TestPingHTTP1(t *testing.T) {
 
 		deaf.Store(1)
 		get(t, tr, pipeURL)
-		time.Sleep(time.Minute + 4*time.Second)
-		wantResting(t, tr, 0) // it waits for its answer
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		time.Sleep(47 * time.Second)
+		wantResting(t, tr, 1) // not pinged yet
+		time.Sleep(19 * time.Second)
+		wantResting(t, tr, 0)
 		wantReason(t, tr, metrics.Timeout, 1)
 		if s := tr.Stats(); s.Leases != 2 {
 			t.Errorf("%d leases: pings count as requests", s.Leases)
@@ -430,7 +430,7 @@ func TestPingHTTP2(t *testing.T) {
 		tr := &Transport{Base: base, IdleTimeout: -1, Ping: PingConfig{Interval: time.Minute}}
 		get(t, tr, pipeURL)
 		time.Sleep(10*time.Minute + time.Second)
-		if n := pings.Load(); n < 9 || n > 11 {
+		if n := pings.Load(); n < 9 || n > 13 {
 			t.Errorf("%d pings in 10 minutes", n)
 		}
 		shutdown(t, tr)

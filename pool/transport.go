@@ -122,6 +122,7 @@ type Transport struct {
 	resting atomic.Int64 // connections that rest, in all groups
 
 	serial atomic.Uint64 // of the connections
+	calm   calmHosts
 
 	closed atomic.Bool   // after Shutdown
 	conns  atomic.Int64  // connections and dials that have not come to their end
