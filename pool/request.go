@@ -4,31 +4,73 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync/atomic"
 )
 
 // A trackedBody is a request body that knows whether anything was taken of it,
 // and is closed once.
+//
+// net/http closes the body of an attempt that has failed. As long as nothing
+// was taken of it and a further attempt may want it, that is put off.
 type trackedBody struct {
 	io.ReadCloser
-	read, closed atomic.Bool
+	state atomic.Int32
 }
 
+// The states of a trackedBody. It begins as bodyFresh.
+const (
+	bodyFresh   = iota
+	bodySpared  // net/http has closed it, and nothing was taken
+	bodyTaken   // something was taken
+	bodySettled // nothing was taken, and there will be no further attempt
+	bodyGone    // closed, or passed on to a further attempt
+)
+
+var errBodyClosed = errors.New("http: read on closed request body")
+
 func (b *trackedBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
+	b.state.CompareAndSwap(bodyFresh, bodyTaken)
+	if s := b.state.Load(); s == bodySpared || s == bodyGone {
+		return 0, errBodyClosed
+	}
 	return b.ReadCloser.Read(p)
 }
 
+// Close closes the body, or puts that off.
 func (b *trackedBody) Close() error {
-	if !b.closed.CompareAndSwap(false, true) {
+	if b.state.CompareAndSwap(bodyFresh, bodySpared) || b.state.Load() == bodySpared {
+		return nil
+	}
+	if b.state.Swap(bodyGone) == bodyGone {
 		return nil
 	}
 	return b.ReadCloser.Close()
 }
 
-func (b *trackedBody) touched() bool { return b.read.Load() || b.closed.Load() }
+func (b *trackedBody) untouched() bool {
+	s := b.state.Load()
+	return s == bodyFresh || s == bodySpared
+}
+
+// settle says that there will be no further attempt, so that nothing is put off.
+func (b *trackedBody) settle() {
+	if !b.state.CompareAndSwap(bodyFresh, bodySettled) && b.state.CompareAndSwap(bodySpared, bodyGone) {
+		b.ReadCloser.Close()
+	}
+}
+
+// rewound returns the body for a further attempt, or nil if something was taken
+// of it. Whoever still has this one finds it closed.
+func (b *trackedBody) rewound() *trackedBody {
+	if b.state.CompareAndSwap(bodyFresh, bodyGone) || b.state.CompareAndSwap(bodySpared, bodyGone) {
+		return &trackedBody{ReadCloser: b.ReadCloser}
+	}
+	return nil
+}
 
 // A legacyCancel makes a request's Cancel channel end a context. It is nil for
 // a request without one.
@@ -122,13 +164,19 @@ const (
 
 	// connectionLost: the connection ended before the first byte of the response.
 	connectionLost
+
+	// writeFailed: a part of the request was written. Whether anything of the
+	// response was read, the error does not tell.
+	writeFailed
 )
 
 // kindOf tells failures of HTTP/1.1 apart. net/http does not export the types
 // and values that it tells them by.
 func kindOf(err error) failure {
-	if err.Error() == "http: server closed idle connection" {
-		return connectionLost
+	if msg := err.Error(); msg == "http: server closed idle connection" || strings.HasPrefix(msg, "readLoopPeekFailLocked: ") {
+		// net/http has closed the connection, under the lock that begins an
+		// exchange, because none had begun.
+		return nothingWritten
 	}
 	switch reflect.TypeOf(err).String() {
 	case "http.nothingWrittenError":
@@ -136,20 +184,25 @@ func kindOf(err error) failure {
 	case "http.transportReadFromServerError":
 		return connectionLost
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "write" {
+		return writeFailed
+	}
 	return otherFailure
 }
 
 // plain returns err as http.Transport returns it: without the types that are for
 // its own use.
 func plain(err error) error {
-	for kindOf(err) != otherFailure {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			break
+	for {
+		switch reflect.TypeOf(err).String() {
+		case "http.nothingWrittenError", "http.transportReadFromServerError":
+			if inner := errors.Unwrap(err); inner != nil {
+				err = inner
+				continue
+			}
 		}
-		err = inner
+		return err
 	}
-	return err
 }
 
 // http2StreamError has the shape by which net/http's HTTP/2 lets its own error
@@ -162,22 +215,40 @@ type http2StreamError struct {
 
 func (e http2StreamError) Error() string { return "stream error" }
 
-// refusedStream is REFUSED_STREAM (RFC 9113 section 7): the server has not
-// begun on the request.
-const refusedStream = 7
+// Error codes of RFC 9113 section 7.
+const (
+	protocolError = 1
+	refusedStream = 7 // the server has not begun on the request
+)
 
-// refusedHTTP2 reports whether an HTTP/2 server is known not to have begun on
-// the request.
-func refusedHTTP2(err error) bool {
+// notSentHTTP2 reports whether net/http had to keep the request, because the
+// connection has ended or the server has said GOAWAY.
+func notSentHTTP2(err error) bool {
 	switch err.Error() {
 	case "http2: client conn not usable",
-		"http2: Transport received Server's graceful shutdown GOAWAY",
 		"http2: client conn could not be established",
 		"http2: no cached connection was available":
 		return true
 	}
+	return false
+}
+
+// refusedHTTP2 reports whether the server has said that it has not begun on the
+// request, and will not.
+func refusedHTTP2(err error) bool {
+	if err.Error() == "http2: Transport received Server's graceful shutdown GOAWAY" {
+		return true
+	}
 	se, ok := errors.AsType[http2StreamError](err)
 	return ok && se.Code == refusedStream
+}
+
+// protocolErrorHTTP2 reports whether the server has reset the stream for an
+// error of the protocol, as some do when their limit of streams is exceeded
+// (golang.org/issue/47635). It may have begun on the request.
+func protocolErrorHTTP2(err error) bool {
+	se, ok := errors.AsType[http2StreamError](err)
+	return ok && se.Code == protocolError && se.Cause != nil && se.Cause.Error() == "received from peer"
 }
 
 // lostPing reports whether an HTTP/2 connection was given up because nobody
