@@ -2,4 +2,4 @@
 
 package pool
 
-const raceEnabled = false
+const underRace = false

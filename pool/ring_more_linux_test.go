@@ -25,6 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	netlab.Register("client", childClient)
 	netlab.Register("server", childServer)
+	netlab.Register("soak servers", soakServer)
 	netlab.Main(m)
 }
 

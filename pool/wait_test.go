@@ -20,7 +20,7 @@ import (
 func TestFairQueue(t *testing.T) {
 	const callers, conns, hold = 200, 4, time.Millisecond
 	leases := int64(1_000_000)
-	if testing.Short() || raceEnabled {
+	if testing.Short() || underRace {
 		leases /= 10
 	}
 	inBubble(t, hello, func(t *testing.T, base *http.Transport, l *pipeListener) {

@@ -1,0 +1,154 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A soakVerdict is what is to be said of the calls, once it is known when each
+// host misbehaved. It is about our client; net/http's is counted beside it.
+type soakVerdict struct {
+	took map[int][]time.Duration // GETs to hosts that were well, by window
+
+	sent              [2]int64 // ours, net/http's
+	failed            [2]int   // without the cancelled
+	excused           [2]int   // of those, because the host misbehaved meanwhile
+	notSafe           [2]int   // of the others, not idempotent
+	cancelled         int
+	timeouts          [2][]string
+	posts             int
+	inexcusable       []call // idempotent, and should have succeeded
+	stockInexcusable  int
+	wrong, hung       []call
+	doubled, vanished []call
+	stockDoubled      int
+}
+
+// judgeSoak judges all calls. A request counts as one that should have succeeded if its host was well all
+// the time, and for as long as grace before it: what has gone wrong must have
+// been seen.
+func judgeSoak(s *soakCallers, r soakReport, grace time.Duration) soakVerdict {
+	v := soakVerdict{took: map[int][]time.Duration{}}
+	faults := func(host int, begin, end time.Time) (names []string) {
+		for _, e := range r.Faulty[host] {
+			if begin.Before(e.To.Add(grace)) && end.After(e.From) {
+				names = append(names, e.Fault)
+			}
+		}
+		return names
+	}
+	for _, all := range s.took {
+		for _, l := range all {
+			if faults(l.host, l.begin, l.begin.Add(l.took)) == nil {
+				v.took[l.window] = append(v.took[l.window], l.took)
+			}
+		}
+	}
+	clients := map[*soakClient]bool{}
+	for _, all := range s.calls {
+		for _, c := range all {
+			who := 0
+			if c.client.port == soakStockPort {
+				who = 1
+			}
+			if !clients[c.client] {
+				clients[c.client] = true
+				v.sent[who] += c.client.sent.Load()
+			}
+			if c.id >= 0 {
+				v.post(c, who, r)
+			}
+			if c.err != nil {
+				v.failure(c, who, faults(c.host, c.begin, c.end))
+			}
+			if c.end.Sub(c.begin) > soakTimeout+5*time.Second {
+				v.hung = append(v.hung, c)
+			}
+		}
+	}
+	return v
+}
+
+// post judges a POST by how often the servers have begun on it.
+func (v *soakVerdict) post(c call, who int, r soakReport) {
+	times := 0
+	if c.id < len(r.Posts) {
+		times = int(r.Posts[c.id])
+	}
+	switch {
+	case times > 1 && !c.idempotent && who == 1:
+		v.stockDoubled++
+	case times > 1 && !c.idempotent:
+		v.doubled = append(v.doubled, c)
+	case times == 0 && c.answered:
+		v.vanished = append(v.vanished, c)
+	}
+	if who == 0 {
+		v.posts++
+	}
+}
+
+func (v *soakVerdict) failure(c call, who int, faults []string) {
+	switch {
+	case c.wrong && who == 0:
+		v.wrong = append(v.wrong, c)
+		return
+	case c.cancelled:
+		v.cancelled++
+		return
+	}
+	v.failed[who]++
+	if errors.Is(c.err, context.DeadlineExceeded) {
+		v.timeouts[who] = append(v.timeouts[who], fmt.Sprintf("%v; the host: %s", &c, strings.Join(faults, ", ")))
+	}
+	switch {
+	case faults != nil:
+		v.excused[who]++
+	case !c.idempotent:
+		v.notSafe[who]++
+	case who == 1:
+		v.stockInexcusable++
+	default:
+		v.inexcusable = append(v.inexcusable, c)
+	}
+}
+
+// complain fails the test for what must not have happened.
+func (v soakVerdict) complain(t *testing.T) {
+	t.Helper()
+	for what, calls := range map[string][]call{
+		"should have succeeded":            v.inexcusable,
+		"was answered wrongly":             v.wrong,
+		"took too long":                    v.hung,
+		"was carried out more than once":   v.doubled,
+		"was answered and not carried out": v.vanished,
+	} {
+		if len(calls) == 0 {
+			continue
+		}
+		t.Errorf("%d calls: what %s", len(calls), what)
+		for _, c := range calls[:min(len(calls), 10)] {
+			t.Log(&c)
+		}
+	}
+	if v.sent[0] == 0 || v.posts == 0 {
+		t.Error("nothing was sent")
+	}
+}
+
+func (v soakVerdict) String() string {
+	line := func(who, inexcusable, doubled int) string {
+		return fmt.Sprintf("%d requests, %d failed: %d while their host misbehaved, %d that are not idempotent, %d others (%d timeouts in all); %d POSTs doubled",
+			v.sent[who], v.failed[who], v.excused[who], v.notSafe[who], inexcusable, len(v.timeouts[who]), doubled)
+	}
+	return fmt.Sprintf("ours: %s\nnet/http: %s\n%d were cancelled; %d POSTs of ours\ntimeouts:\n%s", line(0, len(v.inexcusable), len(v.doubled)),
+		line(1, v.stockInexcusable, v.stockDoubled), v.cancelled, v.posts, strings.Join(slices.Concat(v.timeouts[0], v.timeouts[1]), "\n"))
+}
+
+func netip4(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.IPv4Unspecified(), port) }
