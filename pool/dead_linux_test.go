@@ -100,7 +100,7 @@ func (o *outage) happen(t *testing.T, lab *netlab.Lab, proto string, compare boo
 	stock.DialContext = tr.Dialer.Net.DialContext
 	stock.HTTP2 = &http.HTTP2Config{SendPingTimeout: tr.Ping.Interval, PingTimeout: tr.Ping.Timeout}
 
-	v := &victim{outage: o, t: t, lab: lab, url: srv.URL, h: h, rt: tr}
+	v := &sufferer{outage: o, t: t, lab: lab, url: srv.URL, h: h, rt: tr}
 	v.server = srv.Listener.Addr().(*net.TCPAddr).AddrPort()
 	restore := v.suffer()
 	began := time.Now()
@@ -143,8 +143,8 @@ func (o *outage) happen(t *testing.T, lab *netlab.Lab, proto string, compare boo
 
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// A victim is a client that an outage happens to.
-type victim struct {
+// A sufferer is a client that an outage happens to.
+type sufferer struct {
 	*outage
 	t      *testing.T
 	lab    *netlab.Lab
@@ -161,7 +161,7 @@ type victim struct {
 }
 
 // suffer makes a connection and has its path die.
-func (v *victim) suffer() (restore func()) {
+func (v *sufferer) suffer() (restore func()) {
 	t := v.t
 	t.Helper()
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -193,7 +193,7 @@ func (v *victim) suffer() (restore func()) {
 }
 
 // send sends a request with "x" for a body, if it is a POST.
-func (v *victim) send(ctx context.Context, what string) {
+func (v *sufferer) send(ctx context.Context, what string) {
 	method, path, _ := strings.Cut(what, " ")
 	var body io.Reader
 	if method == http.MethodPost {
@@ -213,7 +213,7 @@ func (v *victim) send(ctx context.Context, what string) {
 }
 
 // result wants the request's to be as it should.
-func (v *victim) result(within time.Duration) {
+func (v *sufferer) result(within time.Duration) {
 	v.t.Helper()
 	if !v.sent {
 		return
@@ -235,7 +235,7 @@ func (v *victim) result(within time.Duration) {
 }
 
 // look asks the kernel for the connection.
-func (v *victim) look() (sockdiag.State, bool) {
+func (v *sufferer) look() (sockdiag.State, bool) {
 	diag, err := sockdiag.Open()
 	if err != nil {
 		v.t.Fatal(err)
@@ -248,7 +248,7 @@ func (v *victim) look() (sockdiag.State, bool) {
 	return s, exists
 }
 
-func (v *victim) await(within time.Duration, what string, cond func(sockdiag.State, bool) bool) {
+func (v *sufferer) await(within time.Duration, what string, cond func(sockdiag.State, bool) bool) {
 	v.t.Helper()
 	netlab.Eventually(v.t, within, what, func() bool { return cond(v.look()) })
 }

@@ -33,9 +33,10 @@ const (
 
 // Error codes (RFC 9113 section 7).
 const (
-	codeNo     = 0x0
-	codeCancel = 0x8
-	codeCalm   = 0xb
+	codeNo       = 0x0
+	codeInternal = 0x2
+	codeCancel   = 0x8
+	codeCalm     = 0xb
 )
 
 // A frameConn is the server's side of an HTTP/2 connection, for servers that do

@@ -96,8 +96,8 @@ func pinged(t *testing.T, f func(t *testing.T, base *http.Transport, s *strictSe
 	})
 }
 
-// call sends a gRPC request to the host and reads the response.
-func call(t *testing.T, tr *Transport, url, contentType string) {
+// callGRPC sends a gRPC request to the host and reads the response.
+func callGRPC(t *testing.T, tr *Transport, url, contentType string) {
 	t.Helper()
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("call"))
 	req.Header.Set("Content-Type", contentType)
@@ -116,7 +116,7 @@ func TestPingJitter(t *testing.T) {
 		tr := &Transport{Base: base, IdleTimeout: 3 * time.Minute, Ping: PingConfig{Interval: time.Minute}}
 		const conns = 20
 		for i := range conns {
-			call(t, tr, "http://host"+string(rune('a'+i))+"/", "text/plain")
+			callGRPC(t, tr, "http://host"+string(rune('a'+i))+"/", "text/plain")
 		}
 		time.Sleep(4 * time.Minute)
 		shutdown(t, tr)
@@ -153,7 +153,7 @@ func TestPingGRPC(t *testing.T) {
 			pinged(t, func(t *testing.T, base *http.Transport, s *strictServer) {
 				tr := &Transport{Base: base, IdleTimeout: idle, Ping: PingConfig{Interval: time.Minute}}
 				for range 4 {
-					call(t, tr, pipeURL, ct)
+					callGRPC(t, tr, pipeURL, ct)
 					time.Sleep(5 * time.Hour)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
@@ -229,7 +229,7 @@ func TestPingUnheard(t *testing.T) {
 		if took := time.Since(began); !ok || !timeout.Timeout() || took < 58*time.Second || took > 70*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
-		call(t, tr, pipeURL, "text/plain")
+		callGRPC(t, tr, pipeURL, "text/plain")
 		time.Sleep(70 * time.Second)
 		wantResting(t, tr, 0)
 		shutdown(t, tr)

@@ -7,34 +7,12 @@ import (
 )
 
 // A rawHTTP2 is a server's side of an HTTP/2 connection, frame by frame: it can
-// say what no server would.
+// say what no server would. It speaks and listens in turn, where a frameConn
+// does both at once.
 type rawHTTP2 struct {
 	net.Conn
 	frames chan frame // what the client has said; closed at its end
 }
-
-type frame struct {
-	kind, flags byte
-	stream      uint32
-	payload     []byte
-}
-
-// Types, flags and codes of RFC 9113.
-const (
-	frameData      = 0x0
-	frameHeaders   = 0x1
-	frameRSTStream = 0x3
-	frameSettings  = 0x4
-	framePing      = 0x6
-	frameGoAway    = 0x7
-
-	flagAck        = 0x1
-	flagEndStream  = 0x1
-	flagEndHeaders = 0x4
-
-	codeNo       = 0x0
-	codeInternal = 0x2
-)
 
 // newRawHTTP2 takes the client's preface and sends the server's.
 func newRawHTTP2(c net.Conn) (*rawHTTP2, error) {
@@ -94,7 +72,7 @@ func (s *rawHTTP2) headers(stream uint32, flags byte, block ...byte) {
 }
 
 func (s *rawHTTP2) reset(stream, code uint32) {
-	s.write(frameRSTStream, 0, stream, binary.BigEndian.AppendUint32(nil, code))
+	s.write(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code))
 }
 
 func (s *rawHTTP2) goAway(last, code uint32) {
