@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -422,5 +423,46 @@ func TestColdBurst(t *testing.T) {
 			}
 			shutdown(t, tr)
 		}
+	})
+}
+
+// TestFollowsDNS: with MaxAge a pool follows the name to where it leads by now,
+// and no request waits for that.
+func TestFollowsDNS(t *testing.T) {
+	named := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) })
+	}
+	inBubble(t, named("old"), func(t *testing.T, base *http.Transport, older *pipeListener) {
+		newer := newPipeListener()
+		srv := &http.Server{Handler: named("new"), ErrorLog: quiet}
+		var wg sync.WaitGroup
+		wg.Go(func() { srv.Serve(newer) })
+		var moved atomic.Bool
+		base = base.Clone()
+		base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != "in.memory:80" {
+				t.Errorf("dials %s, want the name", addr)
+			}
+			if moved.Load() {
+				return newer.DialContext(ctx, network, addr)
+			}
+			return older.DialContext(ctx, network, addr)
+		}
+		tr := &Transport{Base: base, MaxAge: time.Minute}
+		get(t, tr, pipeURL)
+		moved.Store(true)
+		began := time.Now()
+		for get(t, tr, pipeURL) == "old" {
+			time.Sleep(time.Second)
+		}
+		if d := time.Since(began); d > time.Minute {
+			t.Errorf("moved after %v", d)
+		}
+		if s := tr.Stats(); s.Waits != 1 {
+			t.Errorf("%d requests waited for a dial, want the first only", s.Waits)
+		}
+		shutdown(t, tr)
+		srv.Close()
+		wg.Wait()
 	})
 }

@@ -1,0 +1,137 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestErrors: what a request fails with is found through http.Client by type, by
+// cause and by whether it is a timeout, as with http.Transport.
+func TestErrors(t *testing.T) {
+	var hang holding
+	hang.gate = make(chan struct{})
+	defer close(hang.gate)
+	mux := http.NewServeMux()
+	mux.Handle("/hang", &hang)
+	mux.HandleFunc("/reset", func(w http.ResponseWriter, r *http.Request) {
+		c, _, _ := w.(http.Hijacker).Hijack()
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	})
+	mux.HandleFunc("/eof", func(w http.ResponseWriter, r *http.Request) {
+		c, _, _ := w.(http.Hijacker).Hijack()
+		c.Close()
+	})
+	mux.Handle("/", hello)
+	srv, base := newServer(t, "http", mux)
+	base.ResponseHeaderTimeout = 50 * time.Millisecond
+	refused := closedPort(t)
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	why := errors.New("why")
+	for _, tt := range []struct {
+		name    string
+		url     string
+		ctx     func(context.Context) (context.Context, context.CancelFunc)
+		post    bool
+		is      error // or nil
+		op      string
+		reused  bool
+		timeout bool
+	}{
+		{name: "refused", url: refused, is: syscall.ECONNREFUSED, op: "dial"},
+		{name: "unknown host", url: "http://host.invalid:1/", op: "dial"},
+		{name: "reset", url: srv.URL + "/reset", is: syscall.ECONNRESET, op: "roundtrip"},
+		{name: "reset, reused", url: srv.URL + "/reset", post: true, is: syscall.ECONNRESET, op: "roundtrip", reused: true},
+		{name: "closed", url: srv.URL + "/eof", is: io.EOF, op: "roundtrip"},
+		{name: "header timeout", url: srv.URL + "/hang", op: "roundtrip", timeout: true},
+		{name: "cancelled before", url: srv.URL, is: context.Canceled,
+			ctx: func(context.Context) (context.Context, context.CancelFunc) { return ended, cancel }},
+		{name: "deadline", url: srv.URL + "/hang", is: context.DeadlineExceeded, timeout: true,
+			ctx: func(c context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(c, 10*time.Millisecond)
+			}},
+		{name: "cause", url: srv.URL + "/hang", is: why,
+			ctx: func(c context.Context) (context.Context, context.CancelFunc) {
+				c, cancel := context.WithCancelCause(c)
+				cancel(why)
+				return c, func() { cancel(nil) }
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := &Transport{Base: base.Clone()}
+			defer shutdown(t, tr)
+			if tt.reused {
+				get(t, tr, srv.URL)
+			}
+			ctx := t.Context()
+			if tt.ctx != nil {
+				c, cancel := tt.ctx(ctx)
+				defer cancel()
+				ctx = c
+			}
+			method := http.MethodGet
+			if tt.post {
+				method = http.MethodPost
+			}
+			req, err := http.NewRequestWithContext(ctx, method, tt.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = (&http.Client{Transport: tr}).Do(req)
+			ue, ok := errors.AsType[*url.Error](err)
+			if !ok {
+				t.Fatalf("%v is no *url.Error", err)
+			}
+			if tt.is != nil && !errors.Is(err, tt.is) {
+				t.Errorf("%v is not %v", err, tt.is)
+			}
+			if ue.Timeout() != tt.timeout {
+				t.Errorf("%v: Timeout() = %t", err, ue.Timeout())
+			}
+			pe, ok := errors.AsType[*Error](err)
+			switch {
+			case tt.op == "" && ok:
+				t.Errorf("%v is a *pool.Error, want the context's own", err)
+			case tt.op != "" && (!ok || pe.Op != tt.op || pe.Reused != tt.reused || pe.Key.Scheme != "http"):
+				t.Errorf("%#v, want a *pool.Error of %s, reused %t", ue.Err, tt.op, tt.reused)
+			}
+
+			_, want := (&http.Client{Transport: base}).Do(req.Clone(ctx))
+			if !tt.reused && err.Error() != want.Error() && tt.op != "roundtrip" {
+				t.Errorf("%q, stock says %q", err, want)
+			}
+		})
+	}
+	base.CloseIdleConnections()
+}
+
+// closedPort returns a URL at which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String() + "/"
+}
+
+// TestForeignErrors: the errors of the user's own functions and connections come
+// as they are.
+func TestForeignErrors(t *testing.T) {
+	own := errors.New("the user's own")
+	tr := &Transport{Base: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, own }}}
+	if _, err := tr.RoundTrip(mustRequest(t, "http://host/")); err != own {
+		t.Errorf("%#v, want the dial function's error", err)
+	}
+	shutdown(t, tr)
+}
