@@ -66,7 +66,7 @@ var errGroupDead = errors.New("group is dead")
 type lease struct {
 	c      *conn
 	first  bool // it was given to no request before
-	reused bool // a request has succeeded on it before
+	reused bool // a request has succeeded on it before, or it has rested, and may have died meanwhile
 	idle   time.Duration
 	rested bool // it was resting
 	last   bool // the request is the connection's last
@@ -98,7 +98,7 @@ func (g *group) lease(ctx context.Context) (lease, error) {
 			l.c.discard(metrics.Stale)
 			continue
 		}
-		l.reused = !l.c.fresh.Load()
+		l.reused = w == nil || !l.c.fresh.Load()
 		err = l.c.reserve()
 		if err != nil && l.reused {
 			continue // it died at rest; nothing was written to it
