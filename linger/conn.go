@@ -33,7 +33,7 @@ type Conn struct {
 
 	fact    atomic.Uint32 // a Fact
 	closed  atomic.Bool
-	silence atomic.Int64  // at Close
+	silence atomic.Int64  // at Close; negative: the peer had closed before, or it is not known
 	news    chan struct{} // holds one when a Fact was told after Close
 
 	mu       sync.Mutex    // guards what follows; never held together with Closer.mu
@@ -52,6 +52,7 @@ var _ interface {
 // The caller must not use c itself any more.
 func (cl *Closer) Conn(c *net.TCPConn) *Conn {
 	conn := &Conn{tcpConn: c, closer: cl, news: make(chan struct{}, 1)}
+	conn.silence.Store(-1)
 	conn.local, conn.remote = addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())
 	if raw, err := c.SyscallConn(); err == nil {
 		conn.raw = raw
@@ -167,23 +168,17 @@ func (c *Conn) Pending() (data, closed bool) {
 	return data, closed
 }
 
-// Silence returns how long nothing has come from a peer that has neither closed
-// nor reset the connection: until now, or until Close. It is 0 where the
-// platform does not tell.
-func (c *Conn) Silence() time.Duration {
+// Silence returns for how long nothing has come from the peer, until now or until
+// Close, and whether the connection was open then: the peer had neither closed
+// nor reset it. Where the platform does not tell it returns 0 and false.
+func (c *Conn) Silence() (d time.Duration, open bool) {
 	if c.raw != nil {
 		if info, err := sockopt.ReadInfo(c.raw); err == nil {
-			return silence(info)
+			return info.Silence, info.State == sockopt.Established
 		}
 	}
-	return time.Duration(c.silence.Load()) // leave has noted it before it closed
-}
-
-func silence(info sockopt.Info) time.Duration {
-	if info.State != sockopt.Established {
-		return 0
-	}
-	return info.Silence
+	d = time.Duration(c.silence.Load()) // leave has noted it before it closed
+	return max(0, d), d >= 0
 }
 
 // Close ends the connection by its Closer's Policy. It returns at once, and

@@ -118,7 +118,11 @@ func (c *Conn) leave() error {
 	if err != nil {
 		info = sockopt.Info{}
 	}
-	c.silence.Store(int64(silence(info)))
+	if info.State == sockopt.Established {
+		c.silence.Store(int64(info.Silence))
+	} else {
+		c.silence.Store(-1)
+	}
 	p := c.closer.Policy.orDefault()
 	pat := mayWait
 	if p.wait() == 0 {

@@ -111,28 +111,32 @@ func TestSilence(t *testing.T) {
 	const quiet = 50 * time.Millisecond
 	cl := new(Closer)
 	c, peer := pair(t, cl)
-	netlab.Eventually(t, 10*time.Second, "the peer is silent", func() bool { return c.Silence() >= quiet })
+	silent := func() bool {
+		d, open := c.Silence()
+		return open && d >= quiet
+	}
+	netlab.Eventually(t, 10*time.Second, "the peer is silent", silent)
 	began := time.Now()
 	say(t, peer, "word")
 	hear(t, c, "word")
-	if s := c.Silence(); s > time.Since(began)+10*time.Millisecond {
+	if s, open := c.Silence(); !open || s > time.Since(began)+10*time.Millisecond {
 		t.Errorf("silent for %v, but the peer spoke %v ago", s, time.Since(began))
 	}
-	netlab.Eventually(t, 10*time.Second, "the peer is silent again", func() bool { return c.Silence() >= quiet })
+	netlab.Eventually(t, 10*time.Second, "the peer is silent again", silent)
 	c.Close()
-	if s := c.Silence(); s < quiet {
-		t.Errorf("after Close: silent for %v", s)
+	if s, open := c.Silence(); s < quiet || !open {
+		t.Errorf("after Close: silent for %v, open %t", s, open)
 	}
 
 	c, peer = pair(t, cl)
-	netlab.Eventually(t, 10*time.Second, "the peer is silent", func() bool { return c.Silence() >= quiet })
+	netlab.Eventually(t, 10*time.Second, "the peer is silent", silent)
 	peer.Close()
 	hearEOF(t, c)
-	if s := c.Silence(); s != 0 {
-		t.Errorf("the peer has closed; silent for %v", s)
+	if _, open := c.Silence(); open {
+		t.Error("the peer has closed, but the connection is open")
 	}
 	c.Close()
-	if s := c.Silence(); s != 0 {
-		t.Errorf("after Close: the peer had closed; silent for %v", s)
+	if _, open := c.Silence(); open {
+		t.Error("after Close: the peer had closed, but the connection was open")
 	}
 }

@@ -27,11 +27,22 @@ func (c *conn) ping() {
 	}
 }
 
-// deaf reports whether an HTTP/2 connection that net/http has closed had not
-// answered a PING: for that long nothing has come, and the server has not
-// closed either.
-func (c *conn) deaf() bool {
-	return c.h2 && c.pingAfter > 0 && c.nc != nil && c.nc.Silence() >= c.pingAfter+c.g.t.cfg.any.HTTP2.PingTimeout/2
+// reasonHTTP2 returns why net/http has closed an HTTP/2 connection by itself,
+// which it does not tell: nobody has answered a PING, and for that long nothing
+// has come; else, if it had requests, the server has said GOAWAY, and the last
+// of them is done. It returns "" if the server has closed the connection, or
+// nobody knows.
+func (c *conn) reasonHTTP2() string {
+	if !c.h2 || c.nc == nil {
+		return ""
+	}
+	switch silence, open := c.nc.Silence(); {
+	case !open:
+		return ""
+	case c.pingAfter > 0 && silence >= c.pingAfter+c.g.t.cfg.any.HTTP2.PingTimeout/2:
+		return metrics.Timeout
+	}
+	return metrics.GoAway
 }
 
 // askToClose asks the server to close a connection that has left the group, and

@@ -16,7 +16,10 @@ func (c *conn) onState() {
 	if err == nil && !c.h2 {
 		return
 	}
-	deaf := err != nil && c.deaf()
+	why := ""
+	if err != nil {
+		why = c.reasonHTTP2()
+	}
 	g := c.g
 	g.mu.Lock()
 	if c.where == gone {
@@ -39,9 +42,10 @@ func (c *conn) onState() {
 				c.reason = metrics.Timeout // nobody answered the ping
 			}
 		}
-		if deaf && c.reason == "" {
-			c.reason = metrics.Timeout
-			c.tell(linger.Broken)
+		if c.reason == "" && (done > 0 || why == metrics.Timeout) {
+			if c.reason = why; why == metrics.Timeout {
+				c.tell(linger.Broken)
+			}
 		}
 		c.streams = 0
 		g.removeLocked(c)
