@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -227,9 +228,16 @@ func (c *conn) reserve() error {
 		c.pending.Add(-1)
 		return nil
 	}
-	c.discard(metrics.GoAway) // if it is alive, it takes no more requests
+	if c.cc.Err() == nil {
+		err = errGoAway // it is alive, and takes no more requests
+	}
+	c.discard(metrics.GoAway)
 	return err
 }
+
+// errGoAway is the error of a request that an HTTP/2 connection does not take
+// any more, in net/http's words.
+var errGoAway = errors.New("http2: client conn not usable")
 
 // stale reports whether the connection is seen to be dead, or not to be where
 // the pool believes it is, just before it is lent: the server has closed, or

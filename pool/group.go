@@ -66,10 +66,14 @@ var errGroupDead = errors.New("group is dead")
 type lease struct {
 	c      *conn
 	first  bool // it was given to no request before
-	reused bool // a request has succeeded on it before, or it has rested, and may have died meanwhile
+	reused bool // a request has succeeded on it before, or it had come to rest
 	idle   time.Duration
 	rested bool // it was resting
 	last   bool // the request is the connection's last
+
+	// refused is not nil if the server has said GOAWAY on a connection before
+	// its first request.
+	refused error
 }
 
 // lease returns a connection with a slot reserved.
@@ -98,7 +102,8 @@ func (g *group) lease(ctx context.Context) (lease, error) {
 			l.c.discard(metrics.Stale)
 			continue
 		}
-		l.reused = w == nil || !l.c.fresh.Load()
+		// Nobody waited for a connection that was lent from its rest.
+		l.reused = !l.c.fresh.Load() || l.rested && w == nil
 		err = l.c.reserve()
 		if err != nil && l.reused {
 			continue // it died at rest; nothing was written to it
@@ -106,8 +111,11 @@ func (g *group) lease(ctx context.Context) (lease, error) {
 		g.host.Lease(!l.first)
 		if err != nil {
 			// A new connection that cannot be reserved goes on to RoundTrip,
-			// which says why. Trying again could go on for ever.
+			// which says why, or is refused. Trying again here could go on for ever.
 			g.host.Return()
+			if err == errGoAway {
+				l.refused = err
+			}
 		}
 		if err == nil && g.t.observes(Leased) {
 			ev := l.c.event(Leased)

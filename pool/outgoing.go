@@ -97,9 +97,10 @@ func (o *outgoing) replayable(err error, l lease) bool {
 		dead := l.c.cc.Err() != nil
 		switch {
 		case notSentHTTP2(err):
-			// Without an end of the connection it was GOAWAY that kept the
-			// request from being sent.
-			return l.reused || !dead
+			// If the connection lives it was GOAWAY that kept the request from
+			// being sent. If not, others may have come before it, though none
+			// has succeeded yet.
+			return l.reused || !l.first || !dead || l.refused != nil
 		case refusedHTTP2(err):
 			return true
 		}

@@ -44,7 +44,10 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 		if trace != nil && trace.GotConn != nil {
 			trace.GotConn(l.info())
 		}
-		resp, err := l.send(out.listen(ctx, l), out.req)
+		var resp *http.Response
+		if err = l.refused; err == nil {
+			resp, err = l.send(out.listen(ctx, l), out.req)
+		}
 		if err == nil {
 			out.sent()
 			resp.Request = req

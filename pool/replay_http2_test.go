@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -104,6 +105,7 @@ func (v *victim2) mustReplay() bool {
 }
 
 func (v *victim2) test(t *testing.T) {
+	t.Parallel() // each waits for a farewell
 	way := http2Ways[v.way]
 	v.before = make(chan bool, 1)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -243,4 +245,51 @@ func (c *heedingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.goAway = bytes.Contains(p[:n], []byte{0, 0, 8, frameGoAway, 0})
 	return n, err
+}
+
+// TestGoAwayAsGreeting: a server that is about to restart says GOAWAY on a
+// connection before its first request. Any request goes to the next one.
+func TestGoAwayAsGreeting(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			l := newPipeListener()
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for first := true; ; first = false {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					wg.Go(func() {
+						defer c.Close()
+						s, err := newRawHTTP2(c)
+						if err != nil {
+							return
+						}
+						if first {
+							s.goAway(0, codeNo)
+						}
+						for id := s.request(); id != 0; id = s.request() {
+							if !first {
+								s.ok(id)
+							}
+						}
+					})
+				}
+			})
+			tr := &Transport{Base: &http.Transport{Protocols: speaking("h2c"), DialContext: l.DialContext}}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, pipeURL, nil)
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Error(err)
+			} else {
+				resp.Body.Close()
+			}
+			shutdown(t, tr)
+			l.Close()
+			wg.Wait()
+		})
+	}
 }

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -263,4 +265,35 @@ func TestUpgrade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRestedIsNotNew: a connection that died at rest died of that, also if no
+// request had used it yet.
+func TestRestedIsNotNew(t *testing.T) {
+	inBubble(t, hello, func(t *testing.T, base *http.Transport, l *pipeListener) {
+		conns := newConnSet()
+		base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := l.DialContext(ctx, network, addr)
+			if err == nil {
+				conns.add(c)
+			}
+			return c, err
+		}
+		tr := &Transport{Base: base}
+		if err := tr.Warm(t.Context(), pipeURL, 1); err != nil {
+			t.Error(err)
+		}
+		var once sync.Once
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			once.Do(func() { conns.closeOne(); synctest.Wait() })
+		}})
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, pipeURL, nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Error(err)
+		} else {
+			resp.Body.Close()
+		}
+		shutdown(t, tr)
+	})
 }
