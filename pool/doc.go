@@ -40,9 +40,25 @@
 //	close                  FIN first: TIME_WAIT     the peer first, or FIN and reset
 //	Shutdown               none                     waits for requests and farewells
 //
-// A request is sent again when nothing of it was written, or when it is
-// idempotent (or carries an Idempotency-Key) and nothing of the response was
-// read, on a connection that had served before, and if its body can be had again.
+// # Sending again
+//
+// A request whose connection fails is sent again on another
+//
+//   - if nothing of it was written; or if it does no harm twice and nothing of
+//     the response was read. That is so for GET, HEAD, OPTIONS and TRACE, and for
+//     any request with an Idempotency-Key (or X-Idempotency-Key; it may be nil,
+//     and then it is not sent); not for PUT and DELETE, whose second response
+//     may tell of a failure where the first has succeeded;
+//   - if its body can be had again by GetBody, or nothing of it was taken;
+//   - if the connection had served a request or had rested. A server that hangs
+//     up on a new connection does not like the request.
+//
+// An HTTP/2 server can say that it has not begun on a request (REFUSED_STREAM,
+// GOAWAY). Then any request is sent again, after a pause from the second time on.
+//
+// A request is sent seven times at most, and a host has a budget of 1000
+// retries, which grows by one for every five responses and by one a second.
+// When it is used up the request fails with the error that it met.
 //
 // # What it does not do
 //

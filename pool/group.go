@@ -43,6 +43,7 @@ type group struct {
 	backoff  backoff
 	clock    clock // the server's
 	need     need
+	retries  budget
 	memory   *time.Timer // for forgetting the group; or nil
 }
 

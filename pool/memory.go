@@ -43,6 +43,10 @@ func (g *group) remembersLocked() bool {
 			until = last
 		}
 	}
+	// A server that kills each connection is not to find a new budget after it.
+	if paid := time.Now().Add(g.retries.debt()); paid.After(until) {
+		until = paid
+	}
 	left := time.Until(until)
 	if left <= 0 {
 		return false

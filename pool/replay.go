@@ -49,12 +49,13 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			resp, err = l.send(out.listen(ctx, l), out.req)
 		}
 		if err == nil {
+			g.retries.succeeded()
 			out.sent()
 			resp.Request = req
 			release.attach(resp)
 			return resp, nil
 		}
-		if attempt == maxAttempts || !out.replayable(err, l) {
+		if attempt == maxAttempts || !out.replayable(err, l) || !t.mayRetry(key, proxy) {
 			return nil, out.fail(release, l.explain(err))
 		}
 		if err := out.rewind(); err != nil {
@@ -73,6 +74,13 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			}
 		}
 	}
+}
+
+// mayRetry takes a token from the host's budget. It looks the group up again:
+// the connection that has failed may have been the last of the one before.
+func (t *Transport) mayRetry(key Key, proxy *url.URL) bool {
+	g, err := t.group(key, proxy)
+	return err == nil && g.retries.spend()
 }
 
 // info tells of the lease as httptrace has it: a connection that no request

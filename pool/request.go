@@ -184,7 +184,9 @@ func kindOf(err error) failure {
 	case "http.transportReadFromServerError":
 		return connectionLost
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "write" {
+	// Without this prefix it would be an error of the request's body.
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "write" &&
+		strings.HasPrefix(err.Error(), "net/http: HTTP/1.x transport connection broken: ") {
 		return writeFailed
 	}
 	return otherFailure
