@@ -39,6 +39,16 @@
 // still keeps, for requests whose connection the peer or a failure ended, and
 // for idle connections of a host whose server has been seen to close first.
 //
+// # Bodies
+//
+// A response body that is neither read to its end nor closed keeps its
+// connection from every other request. [Snapshot.Leaks] counts those that the
+// pool has found to be forgotten, and closed; [Snapshot.HeldBodies] those that
+// the program was still in possession of for longer than it had said. If either
+// grows, the program is to be mended: the pool's log says where. No ghost
+// claims anything for a leak, because any other pool would have lost the
+// connection for good.
+//
 // # Recording
 //
 // [Meter.Host], [Host] and [Conn] are the other side, for programs that pool

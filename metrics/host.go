@@ -21,6 +21,7 @@ type Host struct {
 	leasedNew, leasedReused   atomic.Uint64
 	dials, dialed, dialErrors atomic.Uint64 // started, finished, of those failed
 	unmanaged, hurried        atomic.Uint64
+	leaks, held               atomic.Uint64
 	timeWaits                 atomic.Uint64
 	multiplexed               atomic.Bool
 
@@ -55,6 +56,19 @@ func (h *Host) Retry() { h.retries.Add(1) }
 
 // Wait counts a request for which no connection was free at once.
 func (h *Host) Wait() { h.waits.Add(1) }
+
+// Leak counts a response body that its program has forgotten to close. The
+// connection would have been lost to any other pool, so the ghosts do not get
+// it back: Leak comes before the request's [Host.Return].
+func (h *Host) Leak() {
+	h.leaks.Add(1)
+	if !h.multiplexed.Load() {
+		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: spoiled})
+	}
+}
+
+// Held counts a response body that has been open for longer than it should.
+func (h *Host) Held() { h.held.Add(1) }
 
 // Lease counts a request that was given a connection, and says whether the
 // connection had served another before. Each Lease must be followed by one
@@ -163,6 +177,8 @@ func (h *Host) snapshot() Snapshot {
 		Retries:    h.retries.Load(),
 		Unmanaged:  h.unmanaged.Load(),
 		Hurried:    h.hurried.Load(),
+		Leaks:      h.leaks.Load(),
+		HeldBodies: h.held.Load(),
 		TimeWaits:  h.timeWaits.Load(),
 		Ended:      make(map[linger.Ending]uint64),
 		Reasons:    make(map[string]uint64),

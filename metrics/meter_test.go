@@ -98,6 +98,10 @@ func TestConnsFeedGhost(t *testing.T) {
 		burst(m.Host("keeps"), "")
 		burst(m.Host("limits"), MaxRequests)
 		burst(m.Host("closes"), ServerClose)
+		for range 2 {
+			m.Host("leaks").Leak() // before the returns of two of five
+		}
+		burst(m.Host("leaks"), "")
 		idle := m.Host("closes when idle")
 		burst(idle, "")
 		c := idle.Born(true)
@@ -105,7 +109,7 @@ func TestConnsFeedGhost(t *testing.T) {
 		c.Leave(ServerClose)
 		time.Sleep(time.Hour)
 		s := m.Snapshot()
-		for i, want := range []uint64{0, 3, 5, 5} { // by name
+		for i, want := range []uint64{0, 3, 5, 3, 5} { // by name
 			if got := s.Hosts[i].WouldHave[NetHTTPDefault]; got != want {
 				t.Errorf("%s: would have left %d, want %d", s.Hosts[i].Name, got, want)
 			}
@@ -159,6 +163,29 @@ func TestSnapshotJSON(t *testing.T) {
 	}
 	if strings.Count(string(b), `"hosts"`) != 1 {
 		t.Errorf("a host has hosts: %s", b)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	var m Meter
+	if s := m.Snapshot().String(); strings.Contains(s, "leaked") {
+		t.Errorf("leaks are told of where there are none:\n%s", s)
+	}
+	for _, name := range []string{"a", "b"} {
+		m.Host(name).Leak()
+		m.Host(name).Leak()
+		m.Host(name).Held()
+	}
+	s := m.Snapshot()
+	if s.Leaks != 4 || s.HeldBodies != 2 || s.Hosts[0].Leaks != 2 || s.Hosts[1].HeldBodies != 1 {
+		t.Errorf("counted as %+v", s)
+	}
+	if want := "bodies:      4 leaked, 2 open for too long\n"; !strings.Contains(s.String(), want) {
+		t.Errorf("no %q in:\n%s", want, s)
+	}
+	b, err := json.Marshal(s)
+	if err != nil || !strings.Contains(string(b), `"leaks":4,"held_bodies":2`) {
+		t.Errorf("marshals as %s, %v", b, err)
 	}
 }
 

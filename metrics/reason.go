@@ -15,6 +15,7 @@ const (
 	Canceled       = "canceled"         // its request was cancelled
 	Timeout        = "timeout"          // its request, or a ping, timed out
 	BodyNotDrained = "body_not_drained" // its response was not read to the end
+	Leak           = "leak"             // its response was forgotten, and too long to be drained
 	Error          = "error"            // it failed
 	Stale          = "stale"            // it was found dead when it was to be lent
 	Upgraded       = "upgraded"         // it speaks another protocol now

@@ -29,6 +29,8 @@ type Snapshot struct {
 	Born       uint64 `json:"born"`        // connections
 	Unmanaged  uint64 `json:"unmanaged"`   // of those, with an ending that is not ours to choose
 	Hurried    uint64 `json:"hurried"`     // farewells that skipped their wait for the peer
+	Leaks      uint64 `json:"leaks"`       // response bodies that were never closed, and are now
+	HeldBodies uint64 `json:"held_bodies"` // response bodies that were open for too long
 
 	Dialing int64 `json:"dialing"` // dials in progress
 	Resting int64 `json:"resting"` // connections that are kept and serve no request
@@ -93,6 +95,8 @@ func (s *Snapshot) add(h Snapshot) {
 	s.Born += h.Born
 	s.Unmanaged += h.Unmanaged
 	s.Hurried += h.Hurried
+	s.Leaks += h.Leaks
+	s.HeldBodies += h.HeldBodies
 	s.Dialing += h.Dialing
 	s.Resting += h.Resting
 	s.Busy += h.Busy
@@ -151,6 +155,9 @@ func (s Snapshot) String() string {
 	}
 	fmt.Fprintf(&b, "ended:       %s\n", counts(ended))
 	fmt.Fprintf(&b, "left for:    %s\n", counts(s.Reasons))
+	if s.Leaks > 0 || s.HeldBodies > 0 {
+		fmt.Fprintf(&b, "bodies:      %d leaked, %d open for too long\n", s.Leaks, s.HeldBodies)
+	}
 	fmt.Fprintf(&b, "TIME_WAITs:  %d; would have been at least %d with net/http's defaults, up to %d with a connection per request\n",
 		s.TimeWaits, s.WouldHave[NetHTTPDefault], s.WouldHave[PerRequest])
 	return b.String()
