@@ -28,6 +28,8 @@ type body struct {
 	x     *exchange
 	left  int64 // bytes to come; negative: not known
 	state atomic.Int32
+
+	forgotten bool // nobody can close it any more but the pool
 }
 
 // The states of a body.
@@ -115,7 +117,11 @@ func (b *body) drain() {
 func (b *body) abandon() error {
 	if b.x.state.CompareAndSwap(active, cancelled) {
 		b.x.detach()
-		b.x.conn.abandon(metrics.BodyNotDrained)
+		reason := metrics.BodyNotDrained
+		if b.forgotten {
+			reason = metrics.Leak
+		}
+		b.x.conn.abandon(reason)
 	}
 	return b.inner.Close()
 }

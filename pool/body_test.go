@@ -1,7 +1,10 @@
 package pool
 
 import (
+	"io"
 	"net/http"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,4 +69,64 @@ func TestDrainBounds(t *testing.T) {
 			time.Sleep(time.Second) // until the handler has seen it, too
 		}
 	})
+}
+
+// TestReadMeetsClose: bodies are read and closed by several goroutines at a
+// time while garbage is collected, and each connection comes back or ends.
+func TestReadMeetsClose(t *testing.T) {
+	for _, proto := range protos {
+		t.Run(proto, func(t *testing.T) {
+			srv, base := newServer(t, proto, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for range 8 {
+					w.Write(make([]byte, 4<<10))
+					w.(http.Flusher).Flush()
+				}
+			}))
+			tr := watchful(&Transport{Base: base, LongBody: time.Millisecond})
+			var stop atomic.Bool
+			var collector sync.WaitGroup
+			collector.Go(func() {
+				for !stop.Load() {
+					runtime.GC()
+				}
+			})
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					for i := range 50 {
+						resp, err := tr.RoundTrip(mustRequest(t, srv.URL))
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						var wg sync.WaitGroup
+						wg.Go(func() {
+							n, err := io.Copy(io.Discard, resp.Body)
+							if err == nil && n != 32<<10 {
+								t.Errorf("a response ended after %d bytes as if it were whole", n)
+							}
+						})
+						wg.Go(func() {
+							for range i % 8 {
+								runtime.Gosched()
+							}
+							resp.Body.Close()
+						})
+						wg.Go(func() { resp.Body.Close() })
+						wg.Wait()
+						if _, err := resp.Body.Read(make([]byte, 1)); err == nil {
+							t.Error("a closed body can be read")
+						}
+					}
+				})
+			}
+			callers.Wait()
+			stop.Store(true)
+			collector.Wait()
+			shutdown(t, tr)
+			if n := tr.Stats().Leaks; n != 0 {
+				t.Errorf("%d leaks, want none", n)
+			}
+		})
+	}
 }

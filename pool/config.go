@@ -38,7 +38,7 @@ type config struct {
 	maxConns, maxIdle, maxIdleAll, maxWaiters, maxDials int // 0: unlimited
 	minConns                                            int
 	maxRequests                                         int // 0: unlimited
-	idle, maxAge                                        time.Duration
+	idle, maxAge, longBody, youth                       time.Duration
 	closeAlways                                         bool // each request is its connection's last
 	h2c                                                 bool // "http" is HTTP/2
 	pingHTTP2                                           bool // each HTTP/2 connection has a Transport of its own
@@ -62,6 +62,7 @@ func (c *config) resolve(t *Transport) {
 		{"MaxDialsPerHost", int64(t.MaxDialsPerHost)},
 		{"MaxAge", int64(t.MaxAge)},
 		{"MaxRequests", int64(t.MaxRequests)},
+		{"LongBody", int64(t.LongBody)},
 	} {
 		if f.value < 0 {
 			c.err = &ConfigError{f.name, f.value}
@@ -104,6 +105,10 @@ func (c *config) resolve(t *Transport) {
 		c.maxRequests, c.maxIdle = 1, 0
 	}
 	c.idle = max(0, cmpOr(t.IdleTimeout, cmpOr(base.IdleConnTimeout, defaultIdleTimeout)))
+	c.longBody, c.youth = t.LongBody, youth
+	if c.longBody > 0 {
+		c.youth = min(youth, c.longBody)
+	}
 	c.proxy = base.Proxy
 
 	c.foreignHTTP, c.foreignHTTPS = registered(base, "http"), registered(base, "https")

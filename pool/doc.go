@@ -36,6 +36,7 @@
 //	age, requests          unlimited                MaxAge, MaxRequests
 //	dials in progress      unlimited                64 for each host
 //	body closed unread     the connection is lost   256 KiB or 50 ms are drained
+//	body not closed        the connection is stuck  found, closed, logged with its file:line
 //	dead at the lease      request may fail         seen, another is taken
 //	close                  FIN first: TIME_WAIT     the peer first, or FIN and reset
 //	Shutdown               none                     waits for requests and farewells
@@ -60,6 +61,23 @@
 // retries, which grows by one for every five responses and by one a second.
 // When it is used up the request fails with the error that it met.
 //
+// # Bodies
+//
+// A response's body must be closed, or read to its end. One that is closed
+// before its end is drained in the background, within bounds, so that its
+// connection can go on. One that the program forgets (nobody holds the Response
+// or its Body any more) is found by the garbage collector once it has been open
+// for a second, closed, counted (metrics.Snapshot.Leaks), and told to Events
+// and, once for each line of the program that sent such requests, to Logger. A
+// program that allocates nothing may take two minutes to its next collection.
+// In a bubble of testing/synctest forgotten bodies stay open.
+//
+// Which line that was is noted for one request in 64, for the first on each
+// connection, and for all to a host once a body of it was found; with
+// Transport.LongBody, for all. While their bodies are open, those that were
+// noted are in the profile "lastack.pool.bodies" (see [runtime/pprof.Lookup]):
+// it is a sample of the process's open bodies, not a count.
+//
 // # What it does not do
 //
 // Requests for schemes that Base has a protocol of the user's own for
@@ -77,6 +95,9 @@
 // that changes in a group and its connections. The first is taken before the
 // second. Nothing is called out to under either but the ledger of package
 // metrics, which calls nobody.
+//
+// The list of a group's open bodies has a lock of its own, under which no other
+// is taken.
 //
 // Each goroutine has an end: a dial is ended by its Dialer's timeout or by
 // Shutdown, a drain by its bounds, a ping by its timeout, a farewell by its Policy.

@@ -82,6 +82,17 @@ func (k EventKind) level() slog.Level {
 	return slog.LevelDebug
 }
 
+// message is what a Logger gets the event as.
+func (k EventKind) message() string {
+	switch k {
+	case Leaked:
+		return "response body was never closed"
+	case Held:
+		return "response body has been open for long"
+	}
+	return "connection " + k.String()
+}
+
 // observes reports whether anybody wants events of the kind.
 func (t *Transport) observes(k EventKind) bool {
 	return t.Events != nil || t.Logger != nil && t.Logger.Enabled(context.Background(), k.level())
@@ -92,8 +103,8 @@ func (t *Transport) emit(e Event) {
 	if t.Events != nil {
 		t.Events(e)
 	}
-	if t.Logger != nil {
-		t.Logger.LogAttrs(context.Background(), e.Kind.level(), "connection "+e.Kind.String(), e.attrs()...)
+	if t.Logger != nil && t.sites.first(e) {
+		t.Logger.LogAttrs(context.Background(), e.Kind.level(), e.Kind.message(), e.attrs()...)
 	}
 }
 

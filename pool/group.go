@@ -22,6 +22,7 @@ type group struct {
 	proxy  *url.URL // of the key; or nil
 	target string   // what is dialled
 	host   *metrics.Host
+	bodies *bodies // apart from what every lease moves
 
 	mu       sync.Mutex // taken after t.mu; nothing is called out to under it
 	dead     bool       // t has forgotten it
@@ -49,6 +50,7 @@ type group struct {
 
 func newGroup(t *Transport, k Key, proxy *url.URL) *group {
 	g := &group{t: t, key: k, proxy: proxy, target: k.Address, live: make(map[*conn]struct{}), streams: guessedStreams}
+	g.bodies = &bodies{group: g}
 	name := k.host()
 	if g.target == "" {
 		g.target = name // net/http dials the proxy and does not look at it

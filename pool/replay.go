@@ -53,7 +53,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			out.sent()
 			resp.Request = req
 			release.attach(resp)
-			return resp, nil
+			return l.hand(resp), nil
 		}
 		if attempt == maxAttempts || !out.replayable(err, l) || !t.mayRetry(key, proxy) {
 			return nil, out.fail(release, l.explain(err))
