@@ -160,7 +160,7 @@ func TestBudgetInTheLongRun(t *testing.T) {
 				}
 				wg.Go(func() {
 					defer c.Close()
-					http.Serve(&oneConn{c: c, done: make(chan struct{})}, dyingHandler(c))
+					http.Serve(&loneConn{c: c, done: make(chan struct{})}, dyingHandler(c))
 				})
 			}
 		})
@@ -217,14 +217,14 @@ func dyingHandler(c net.Conn) http.Handler {
 	})
 }
 
-// A oneConn listens for the one connection.
-type oneConn struct {
+// A loneConn listens for the one connection.
+type loneConn struct {
 	c    net.Conn
 	once sync.Once
 	done chan struct{}
 }
 
-func (l *oneConn) Accept() (c net.Conn, err error) {
+func (l *loneConn) Accept() (c net.Conn, err error) {
 	l.once.Do(func() { c = l.c })
 	if c == nil {
 		<-l.done
@@ -233,8 +233,8 @@ func (l *oneConn) Accept() (c net.Conn, err error) {
 	return &closeTeller{c, l.done, sync.Once{}}, nil
 }
 
-func (l *oneConn) Close() error   { return nil }
-func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+func (l *loneConn) Close() error   { return nil }
+func (l *loneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A closeTeller tells when it is closed.
 type closeTeller struct {

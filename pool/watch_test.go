@@ -147,7 +147,7 @@ func benchmarkBody(b *testing.B, tr *Transport, meanwhile func(*bodies)) {
 	if err := tr.init(); err != nil {
 		b.Fatal(err)
 	}
-	l := lease{c: &conn{g: newGroup(tr, Key{Scheme: "http", Address: "in.memory:80"})}}
+	l := lease{c: &conn{g: newGroup(tr, Key{Scheme: "http", Address: "in.memory:80"}, nil)}}
 	resp := &http.Response{Body: io.NopCloser(strings.NewReader(""))}
 	b.ReportAllocs()
 	for b.Loop() {
