@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
@@ -66,7 +67,8 @@ func TestDrainBounds(t *testing.T) {
 				t.Errorf("%s: %d bytes were read, want %d at most", tt.path, n, tt.bytes)
 			}
 			wantReason(t, tr, metrics.BodyNotDrained, 1)
-			time.Sleep(time.Second) // until the handler has seen it, too
+			time.Sleep(time.Second)
+			synctest.Wait() // until the handler has seen it, too
 		}
 	})
 }

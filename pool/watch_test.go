@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -154,5 +155,78 @@ func benchmarkBody(b *testing.B, tr *Transport, meanwhile func(*bodies)) {
 		h := l.hand(resp)
 		meanwhile(l.c.g.bodies)
 		h.Body.Close()
+	}
+}
+
+// A wrapped transport is somebody's middleware.
+type wrapped struct{ http.RoundTripper }
+
+func (w wrapped) RoundTrip(req *http.Request) (*http.Response, error) {
+	return w.RoundTripper.RoundTrip(req)
+}
+
+// TestSite: the site is the line that called http.Client, whatever is between
+// that and the pool, or who called that line.
+func TestSite(t *testing.T) {
+	srv, base := newServer(t, "http", hello)
+	tr := &Transport{Base: base, LongBody: time.Hour}
+	defer shutdown(t, tr)
+	above := func() string {
+		_, file, line, _ := runtime.Caller(1)
+		return file + ":" + strconv.Itoa(line-1)
+	}
+	want := func(resp *http.Response, err error, line string) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if got := resp.Body.(*handle).trace.site(); got != line {
+			t.Errorf("site %s, want %s", got, line)
+		}
+	}
+	client := &http.Client{Transport: wrapped{wrapped{tr}}}
+	resp, err := client.Get(srv.URL)
+	at := above()
+	want(resp, err, at)
+	resp, err = tr.RoundTrip(mustRequest(t, srv.URL))
+	at = above()
+	want(resp, err, at)
+	http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		resp, err = tr.RoundTrip(mustRequest(t, srv.URL))
+		at = above()
+	}).ServeHTTP(nil, nil)
+	want(resp, err, at)
+	http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		resp, err = client.Get(srv.URL)
+		at = above()
+	}).ServeHTTP(nil, nil)
+	want(resp, err, at)
+	if got := (*trace)(nil).site(); got != "" {
+		t.Errorf("the site of no trace is %q", got)
+	}
+}
+
+// TestSample: the origin of one response in some is noted, and of the first on each connection.
+func TestSample(t *testing.T) {
+	srv, base := newServer(t, "http", hello)
+	tr := &Transport{Base: base}
+	defer shutdown(t, tr)
+	noted := 0
+	const n = 20 * traceEvery
+	for i := range n {
+		resp, err := tr.RoundTrip(mustRequest(t, srv.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.(*handle).trace != nil {
+			noted++
+		} else if i == 0 {
+			t.Error("the first on a connection is not noted")
+		}
+		io.Copy(io.Discard, resp.Body)
+	}
+	if noted < 2 || noted > n/4 {
+		t.Errorf("%d of %d are noted, want about %d", noted, n, n/traceEvery)
 	}
 }
