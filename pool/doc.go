@@ -24,17 +24,46 @@
 // longest time. A request takes a connection that rests, after a look at its
 // socket; else it waits for whichever comes first, one that is returned or one
 // that is dialled for it. The connection returns when the response's body has
-// been read or closed. It leaves by idle time, age and number of requests, or
-// because the server says so, and package linger ends it.
+// been read or closed. It leaves by idle time, age and number of requests, by
+// need, or because the server says so, and package linger ends it.
+//
+// # Dials
+//
+// A dial outlives the request that it began for, and no connection that was
+// dialled is thrown away unless a limit says so. Dials to one host are bounded
+// (MaxDialsPerHost). When one fails, the next ones begin one at a time, up to a
+// second apart, and the requests that wait share them: a host that is down is
+// not hammered, and a request may have to wait for up to a second longer to
+// hear of it.
+//
+// Some connections are dialled before anybody waits for them: in the place of
+// one that grows old, to keep MinConnsPerHost, and when HTTP/2 connections are
+// nearly full. Of HTTP/2 connections the oldest is used first, so that the
+// others come to rest when load falls.
+//
+// # How long a connection rests
+//
+// IdleTimeout bounds it; every limit has jitter, chosen at the connection's
+// birth, so that those that are born together do not end together. Of what was
+// not needed for a whole IdleTimeout, half leaves at a time.
+//
+// A server has a limit of its own, and a request that is sent just as the server
+// closes is lost. So a connection is not lent any more shortly before: by a
+// quarter of the limit, or two seconds if that is less. It is still watched, so
+// that the server closes first. The limit is what the server announces
+// ("Keep-Alive: timeout=, max="), or what it has shown: three closings after the
+// same rest, at different moments. What was learned is forgotten when a
+// connection outlives it.
 //
 // # Differences from http.DefaultTransport
 //
 //	                       http.DefaultTransport    pool.Transport
 //	resting per host       2                        unlimited
 //	resting in all         100                      unlimited (with a Base: its)
-//	idle timeout           90 s                     90 s
+//	idle timeout           90 s                     81 to 90 s, less where the server closes sooner
 //	age, requests          unlimited                MaxAge, MaxRequests
 //	dials in progress      unlimited                64 for each host
+//	dials to a dead host   one for each request     one in 5 ms to 1 s, shared
 //	body closed unread     the connection is lost   256 KiB or 50 ms are drained
 //	body not closed        the connection is stuck  found, closed, logged with its file:line
 //	dead at the lease      request may fail         seen, another is taken
