@@ -26,7 +26,8 @@ type backoff struct {
 	failedAt time.Time   // when the last did
 	next     time.Time   // when the next may begin
 	spare    time.Time   // when the next that no request waits for may begin
-	timer    *time.Timer // for whichever of these is waited for; or nil
+	timer    *time.Timer // for whichever of these is waited for and comes first; or nil
+	wake     time.Time   // when it fires
 }
 
 // failed notes that a dial has failed. Those that were in progress together
@@ -79,8 +80,11 @@ func (g *group) heldLocked(spare bool) bool {
 		return false
 	}
 	if b.timer != nil {
+		if b.wake.Before(at) && time.Now().Before(b.wake) {
+			return true
+		}
 		b.timer.Stop()
 	}
-	b.timer = time.AfterFunc(wait, g.dialMore)
+	b.timer, b.wake = time.AfterFunc(wait, g.dialMore), at
 	return true
 }

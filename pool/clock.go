@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 // A server closes connections that have rested for a time of its own. A request
@@ -185,6 +187,17 @@ func (g *group) retireLocked(c *conn) {
 	g.retired = append(g.retired, c)
 	c.retired = true
 	g.kept--
+}
+
+// makeRoomLocked has retired connections leave that stand in the way of a dial:
+// whoever waits does not wait for a server to close them.
+func (g *group) makeRoomLocked() {
+	limit := g.t.cfg.maxConns
+	for n := g.wantDialsLocked() - g.owned; n > 0 && limit > 0 && len(g.retired) > 0 && len(g.live)+g.dialing >= limit; n-- {
+		c := g.retired[0]
+		g.leaveLocked(c, metrics.IdleTimeout)
+		go c.close() // not under the lock; it ends with the write of a goodbye
+	}
 }
 
 // outlivedLocked is called when the server has not closed c in its time. If that

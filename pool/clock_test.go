@@ -213,3 +213,27 @@ func TestNoLimitLearned(t *testing.T) {
 		shutdown(t, tr)
 	})
 }
+
+// TestRetiredMakesRoom: where only so many connections may be, nobody waits for
+// one to be closed by its server.
+func TestRetiredMakesRoom(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Keep-Alive", "timeout=60")
+	})
+	inClockBubble(t, time.Minute, h, func(t *testing.T, base *http.Transport, l *pipeListener, _ *http.Server) {
+		tr := &Transport{Base: base, MaxConnsPerHost: 2}
+		for range 10 {
+			var wg sync.WaitGroup
+			began := time.Now()
+			for range 2 {
+				wg.Go(func() { get(t, tr, pipeURL) })
+			}
+			wg.Wait()
+			if d := time.Since(began); d > 0 {
+				t.Fatalf("a request took %v", d)
+			}
+			time.Sleep(59 * time.Second) // they are not lent any more
+		}
+		shutdown(t, tr)
+	})
+}

@@ -199,6 +199,12 @@ func TestMinConnsReplaces(t *testing.T) {
 		if n := l.dials.Load() - dials; n < 100 || n > 600 {
 			t.Errorf("%d dials in an hour to a host that is down, want one each 8 to 16 s", n)
 		}
+		for range 20 { // requests do not wait for these dials
+			began := time.Now()
+			if _, err := tr.RoundTrip(mustRequest(t, pipeURL)); err == nil || time.Since(began) > backoffMax {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+		}
 		shutdown(t, tr)
 	})
 }

@@ -138,6 +138,7 @@ func (g *group) dialLocked() {
 		g.owned++
 		g.beginDialLocked(d, w.ctx)
 	}
+	g.makeRoomLocked()
 	for g.kept+g.dialing < g.t.cfg.minConns && !g.closed && !g.draining {
 		if !g.dialSpareLocked(nil) {
 			return
