@@ -67,7 +67,11 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	}
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
-		return resp, nil // the connection is the caller's
+		if !x.finish() && x.state.Load() == cancelled {
+			resp.Body.Close()
+			return nil, context.Cause(ctx)
+		}
+		return resp, nil // the connection is the caller's, also when ctx ends
 	case resp.Close:
 		x.owed()
 	}
