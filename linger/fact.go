@@ -17,6 +17,11 @@ const (
 	// that everything before it has been answered: the peer will close.
 	Owed
 
+	// SaidGoodbye means that a goodbye of the protocol above has been said, whether
+	// or not everything before it has been answered, and that the peer is to
+	// close first. One that does not counts as Unsure then.
+	SaidGoodbye
+
 	// RestingHTTP2 means Complete, on a plaintext HTTP/2 connection without
 	// open streams: the farewell says GOAWAY.
 	RestingHTTP2
@@ -49,5 +54,5 @@ const (
 
 // patient reports whether the peer is worth waiting for.
 func (f Fact) patient() bool {
-	return f == Owed || f == Underway || f == RestingHTTP2 || f == parting
+	return f == Owed || f == SaidGoodbye || f == Underway || f == RestingHTTP2 || f == parting
 }

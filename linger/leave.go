@@ -57,6 +57,9 @@ func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 	if fact.patient() && pat == mayWait {
 		return wayWait
 	}
+	if fact == SaidGoodbye {
+		fact = Unsure
+	}
 	if pat == hasWaited && info.Unsent > 0 && info.Unsent <= maxWord && (fact == Owed || fact == RestingHTTP2) {
 		// Not even the peer's kernel has taken our goodbye, and nothing but
 		// the goodbye can be lost: do not leave a FIN that nobody acknowledges.

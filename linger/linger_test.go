@@ -188,6 +188,32 @@ func TestEndings(t *testing.T) {
 		},
 		want: Aborted,
 	}, {
+		name:  "a goodbye said, and the peer closes",
+		fact:  SaidGoodbye,
+		scene: func(t *testing.T, c *Conn, peer *net.TCPConn) { say(t, c, "bye") },
+		after: func(t *testing.T, c *Conn, peer *net.TCPConn) { hear(t, peer, "bye"); peer.Close() },
+		want:  PeerFirst,
+	}, {
+		name:   "a goodbye said, and the peer has spoken last and does not close",
+		policy: Policy{Wait: 20 * time.Millisecond},
+		fact:   SaidGoodbye,
+		scene: func(t *testing.T, c *Conn, peer *net.TCPConn) {
+			say(t, c, "bye")
+			tick()
+			say(t, peer, "bye")
+			hear(t, c, "bye")
+		},
+		after: func(t *testing.T, c *Conn, peer *net.TCPConn) { hearEOF(t, peer) },
+		want:  FinReset,
+	}, {
+		// The peer may still need what it was sent before.
+		name:   "a goodbye said, and nothing comes",
+		policy: Policy{Wait: 20 * time.Millisecond},
+		fact:   SaidGoodbye,
+		scene:  func(t *testing.T, c *Conn, peer *net.TCPConn) { say(t, c, "bye") },
+		after:  func(t *testing.T, c *Conn, peer *net.TCPConn) { hearEOF(t, peer) },
+		want:   LocalFirst,
+	}, {
 		name:  "underway, then abandoned",
 		fact:  Underway,
 		after: func(t *testing.T, c *Conn, peer *net.TCPConn) { c.Tell(Abandoned); hearEOF(t, peer) },

@@ -29,6 +29,7 @@ type conn struct {
 	born   time.Time
 	number uint64      // in its Transport
 	fresh  atomic.Bool // no request has succeeded on it
+	parted atomic.Bool // a WebSocket's Close frame was sent
 
 	pingAfter time.Duration // how long nothing may come from the server before it is pinged; 0: for ever
 

@@ -71,7 +71,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 			resp.Body.Close()
 			return nil, context.Cause(ctx)
 		}
-		return resp, nil // the connection is the caller's, also when ctx ends
+		return c.upgraded(resp), nil // the connection is the caller's, also when ctx ends
 	case resp.Close:
 		x.owed()
 	}

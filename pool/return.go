@@ -114,6 +114,9 @@ func (c *conn) left(err error, done int) {
 	if upgraded(err) {
 		// It belongs to the caller now, who closes it.
 		c.tell(linger.Unsure)
+		if c.parted.Load() {
+			c.tell(linger.SaidGoodbye) // already
+		}
 		if c.nc == nil {
 			c.life.Ended(linger.Unknown, false) // as far as anybody can see
 		}

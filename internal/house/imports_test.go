@@ -76,6 +76,7 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-cleanhttp": {"pool", "examples"},
 	"github.com/prometheus":             {"metrics/prom", "examples"},
 	"go.opentelemetry.io":               {"metrics/otel", "examples"},
+	"github.com/coder/websocket":        {"internal/websockettest"},
 	"golang.org/x/sync":                 nil, // anybody
 	"golang.org/x/sys":                  nil,
 }
