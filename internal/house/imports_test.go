@@ -17,6 +17,7 @@ var layers = [][]string{
 	{"dialer"},
 	{"pool"},
 	{"pool/grpcpool"},
+	{"internal/nethttp"}, // puts pools to net/http's tests
 	{"examples"},
 }
 
