@@ -29,6 +29,10 @@ var theLists = lists{
 		{test{"net/http", "TestOmitHTTP2"},
 			"runs go test net/http again, in a child that knows nothing of the pool"},
 	},
+	known: []entry{
+		{test{"net/http", "TestTransportBodyAltRewind"}, "todo"},
+		{test{"net/http", "TestCancelRequestWhenSharingConnection"}, "todo"},
+	},
 }
 
 // names returns the names of the package's tests that are on a list.

@@ -148,7 +148,7 @@ func (r *runner) whole(ctx context.Context, j job) (*process, error) {
 }
 
 // singleTimeout is for a test that runs alone.
-const singleTimeout = time.Minute
+const singleTimeout = 30 * time.Second
 
 // single runs one test. If it crashes, it and its subtests have failed.
 func (r *runner) single(ctx context.Context, j job, name string) (*process, error) {

@@ -85,8 +85,7 @@ func (r *Router) used(t *http.Transport) *pool.Transport {
 func (r *Router) RoundTrip(t *http.Transport, req *http.Request) (*http.Response, error) {
 	s := any(t).(stock)
 	if inPool() {
-		// Whatever is asked for by a protocol that the program has
-		// registered with t is t's to serve.
+		// What the program has registered a protocol for is t's to serve.
 		isHTTP := req.URL != nil && (req.URL.Scheme == "http" || req.URL.Scheme == "https")
 		if isHTTP && r.used(t) != nil && !s.SuiteRegistered(req.URL.Scheme) {
 			r.note(fmt.Sprintf("%s %s %s", HandedBack, req.Method, req.URL.Redacted()))
@@ -129,19 +128,17 @@ func (r *Router) IdleConns(t *http.Transport) map[string][]net.Conn {
 	return teller.IdleConnsForTesting()
 }
 
-// inPool reports whether the caller's caller was called by a pool's own code,
-// on this goroutine: then it is the pool that wants the Transport as it is.
+// inPool reports whether it is package pool itself that calls net/http, not
+// code of the program's that the pool calls, such as a DialContext: then the
+// Transport is wanted as it is.
 func inPool() bool {
-	const poolMethods = "github.com/lastack/lastack/pool.(*Transport)."
-	pcs := make([]uintptr, 200)
+	pcs := make([]uintptr, 100)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	for {
 		f, more := frames.Next()
-		switch {
-		case strings.HasPrefix(f.Function, poolMethods):
-			return true
-		case strings.HasPrefix(f.Function, "net/http.(*Transport).Stock"), !more:
-			return false // what a registered protocol calls is outside again
+		// The first caller that is neither net/http nor we.
+		if !strings.HasPrefix(f.Function, "net/http.") && !strings.Contains(f.Function, "/hook.") || !more {
+			return strings.HasPrefix(f.Function, "github.com/lastack/lastack/pool.")
 		}
 	}
 }
