@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -74,10 +73,7 @@ func (b *body) explain(err error) error {
 	if err == nil || b.x.state.Load() != cancelled {
 		return err
 	}
-	if cause := context.Cause(b.x.ctx.parent); cause != nil {
-		return cause
-	}
-	return errReadOnClosed // Close came while it was read
+	return b.x.cause()
 }
 
 // Close ends the use of the response. It does not wait for the rest of it.

@@ -17,7 +17,7 @@ var stuck = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 })
 
 // begin sends a request to a stuck handler and reads what there is of the response.
-func begin(t *testing.T, tr *Transport, req *http.Request) *http.Response {
+func begin(t *testing.T, tr http.RoundTripper, req *http.Request) *http.Response {
 	t.Helper()
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
@@ -42,8 +42,8 @@ func TestRequestCancel(t *testing.T) {
 			req.Cancel = cancel
 			resp := begin(t, tr, req)
 			close(cancel)
-			if _, err := resp.Body.Read(make([]byte, 1)); err != errCanceled {
-				t.Errorf("Read gave %v, want %v", err, errCanceled)
+			if _, err := resp.Body.Read(make([]byte, 1)); err != errCanceled() {
+				t.Errorf("Read gave %v, want %v", err, errCanceled())
 			}
 		})
 	}

@@ -114,7 +114,7 @@
 // was set up with golang.org/x/net/http2 keeps its Transport.HTTP2 settings and
 // no others. Protocols of TLSNextProto other than HTTP/2 do not work. Settings
 // of Base that change after the first request are not seen. The deprecated
-// CancelRequest is missing; Request.Cancel works.
+// CancelRequest is for HTTP/1.1 only.
 // http.Client knows http.Transport by its type and spares it a goroutine for
 // each request under Client.Timeout; any other RoundTripper pays for that one.
 //

@@ -11,8 +11,8 @@ import (
 )
 
 // send sends the request on the leased connection and returns its response.
-func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, error) {
-	c := l.c
+func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
+	c, req := l.c, o.req
 	if c.h2 {
 		resp, err := c.cc.RoundTrip(req)
 		if err != nil {
@@ -27,7 +27,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 		c.answered()
 		return resp, nil
 	}
-	x := &exchange{conn: c, ctx: detached{ctx}}
+	x := &exchange{conn: c, req: o.orig, ctx: detached{ctx}}
 	out := req
 	switch {
 	case x.uploads(req):
@@ -52,7 +52,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 			c.closedAfter(l.idle)
 		}
 		if x.state.Load() == cancelled {
-			err = context.Cause(ctx)
+			err = x.cause()
 		}
 		x.finish()
 		c.onState() // it may have closed while its slot was pending, and told nobody since
@@ -63,7 +63,7 @@ func (l lease) send(ctx context.Context, req *http.Request) (*http.Response, err
 	c.hear(resp.Header)
 	if x.state.Load() == cancelled {
 		resp.Body.Close() // the answer came while the connection was being closed
-		return nil, context.Cause(ctx)
+		return nil, x.cause()
 	}
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
@@ -106,9 +106,11 @@ func (c *conn) answered() {
 // cancel()".
 type exchange struct {
 	conn  *conn
+	req   *http.Request // as the caller knows it
 	ctx   detached
 	stop  func() bool // takes back the call of cancel; or nil
 	state atomic.Int32
+	asked atomic.Bool   // CancelRequest came
 	then  atomic.Uint32 // the Fact when the upload is done
 	left  atomic.Bool   // the connection is closed, as far as net/http knows
 	body  body
@@ -125,6 +127,17 @@ func (x *exchange) cancel() {
 	if x.state.CompareAndSwap(active, cancelled) {
 		x.conn.abandon(metrics.Canceled)
 	}
+}
+
+// cause returns why the exchange was cancelled.
+func (x *exchange) cause() error {
+	if err := context.Cause(x.ctx.parent); err != nil {
+		return err
+	}
+	if x.asked.Load() {
+		return errCanceled()
+	}
+	return errReadOnClosed // Close came while it was read
 }
 
 // finish ends the exchange. It reports false if a cancellation came first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -79,11 +80,11 @@ type lease struct {
 	refused error
 }
 
-// lease returns a connection with a slot reserved.
-func (g *group) lease(ctx context.Context) (lease, error) {
+// lease returns a connection with a slot reserved for the request, which is sent under ctx.
+func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
 	waited := false
 	for {
-		l, w, err := g.take(ctx)
+		l, w, err := g.take(ctx, req)
 		if err != nil {
 			return lease{}, err
 		}
@@ -130,7 +131,7 @@ func (g *group) lease(ctx context.Context) (lease, error) {
 }
 
 // take takes a slot if there is one, else it queues up and sees to a dial.
-func (g *group) take(ctx context.Context) (lease, *waiter, error) {
+func (g *group) take(ctx context.Context, req *http.Request) (lease, *waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || g.dead {
@@ -143,7 +144,7 @@ func (g *group) take(ctx context.Context) (lease, *waiter, error) {
 		}
 	}
 	g.began++
-	w := &waiter{ctx: ctx, seq: g.began, ready: make(chan result, 1)}
+	w := &waiter{req: req, ctx: ctx, seq: g.began, ready: make(chan result, 1)}
 	g.waiters.push(w)
 	g.dialLocked()
 	if m := g.t.cfg.maxWaiters; m > 0 && w.dial == nil && g.waiters.len-g.owned > m {

@@ -34,7 +34,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 		if trace != nil && trace.GetConn != nil {
 			trace.GetConn(g.dialAddress())
 		}
-		l, err := g.lease(ctx)
+		l, err := g.lease(ctx, req)
 		if err == errGroupDead {
 			continue
 		}
@@ -46,7 +46,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 		}
 		var resp *http.Response
 		if err = l.refused; err == nil {
-			resp, err = l.send(out.listen(ctx, l), out.req)
+			resp, err = l.send(out.listen(ctx, l), out)
 		}
 		if err == nil {
 			g.retries.succeeded()

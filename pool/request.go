@@ -88,7 +88,7 @@ func cancelable(req *http.Request) (context.Context, *legacyCancel) {
 	go func() {
 		select {
 		case <-req.Cancel:
-			cancel(errCanceled)
+			cancel(errCanceled())
 		case <-ctx.Done():
 		}
 	}()
@@ -98,8 +98,8 @@ func cancelable(req *http.Request) (context.Context, *legacyCancel) {
 // explain returns the error for err, which for HTTP/2 does not tell that Cancel
 // was closed from that the request's own context has ended.
 func (l *legacyCancel) explain(err error) error {
-	if l != nil && err == context.Canceled && context.Cause(l.ctx) == errCanceled {
-		return errCanceled
+	if l != nil && err == context.Canceled && context.Cause(l.ctx) == errCanceled() {
+		return errCanceled()
 	}
 	return err
 }

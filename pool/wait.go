@@ -2,13 +2,14 @@ package pool
 
 import (
 	"context"
-	"errors"
+	"net/http"
 	"time"
 )
 
 // A waiter is a request that waits for a connection. It is in its group's
 // queue until it is given a result, or gives up.
 type waiter struct {
+	req   *http.Request   // that waits, or nil
 	ctx   context.Context // of the request; a dial for it takes its values
 	seq   uint64          // its number among the group's waiters
 	ready chan result     // holds one
@@ -95,17 +96,11 @@ func (g *group) await(ctx context.Context, w *waiter) (lease, error) {
 		}
 	}
 	err := context.Cause(ctx)
-	if err == errCanceled {
-		err = errCanceledWaiting
+	if err == errCanceled() {
+		err = errCanceledWaiting()
 	}
 	return lease{}, err
 }
-
-// The errors of a request whose Cancel channel was closed, in net/http's words.
-var (
-	errCanceled        = errors.New("net/http: request canceled")
-	errCanceledWaiting = errors.New("net/http: request canceled while waiting for connection")
-)
 
 // giveBack gives back a slot that was given and not reserved.
 func (c *conn) giveBack() {
