@@ -20,8 +20,8 @@
 //	            └──────────┘ lease                           ▼
 //	                                                       closed ──► farewell ──► ended
 //
-// A dialled connection rests, or goes to the request that has waited for the
-// longest time. A request takes a connection that rests, after a look at its
+// A dialled connection goes to the request that it was dialled for; if that has
+// gone, to the one that has waited for the longest time; or it rests. A request takes a connection that rests, after a look at its
 // socket; else it waits for whichever comes first, one that is returned or one
 // that is dialled for it. The connection returns when the response's body has
 // been read or closed. It leaves by idle time, age and number of requests, by

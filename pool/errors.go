@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -80,8 +81,8 @@ func (e *Error) Temporary() bool {
 // explainDial returns the error of a dial as a request gets it. The group's mu
 // must be held.
 func (g *group) explainDial(err error) error {
-	if !ofNetwork(err) {
-		return err
+	if _, ok := err.(tls.RecordHeaderError); ok || !ofNetwork(err) {
+		return err // http.Client looks for the type just so
 	}
 	return &Error{Op: "dial", Key: g.key, Failures: g.backoff.failures, Err: err}
 }

@@ -315,7 +315,7 @@ func (g *group) returnLocked(c *conn) (surplus *conn) {
 	g.serveLocked()
 	if c.where == resting {
 		g.armLocked(c)
-		return g.surplusLocked()
+		return g.surplusLocked(c)
 	}
 	return nil
 }

@@ -153,26 +153,23 @@ func (g *group) sweep() {
 	}
 }
 
-// surplusLocked has the connection leave that has rested for the longest time,
-// if more rest than may, and returns it for the caller to close. Where none may
-// rest, that is one whose dial nobody has waited for in the end.
-func (g *group) surplusLocked() *conn {
+// surplusLocked has c, which has just come to rest, leave if more rest than
+// may, as http.Transport has it, and returns it for the caller to close. Where
+// none may rest, its dial is one that nobody has waited for in the end.
+func (g *group) surplusLocked(c *conn) *conn {
 	limit := g.t.cfg.maxIdle
 	if limit == 0 && !g.t.cfg.closeAlways {
 		return nil
 	}
 	n := 0
-	var oldest *conn
-	for c := range g.restingLocked {
-		if n++; oldest == nil || c.rested.Before(oldest.rested) {
-			oldest = c
-		}
+	for range g.restingLocked {
+		n++
 	}
 	if n <= limit {
 		return nil
 	}
-	g.leaveLocked(oldest, metrics.MaxIdle)
-	return oldest
+	g.leaveLocked(c, metrics.MaxIdle)
+	return c
 }
 
 // shed closes a connection that the group has no place for, or nil, and sees

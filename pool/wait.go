@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 // A waiter is a request that waits for a connection. It is in its group's
@@ -75,6 +77,17 @@ func (q *waiterQueue) remove(w *waiter) bool {
 	w.prev, w.next, w.queued = nil, nil, false
 	q.len--
 	return true
+}
+
+// toFront makes w, which is in the queue, the first.
+func (q *waiterQueue) toFront(w *waiter) {
+	if q.remove(w); q.head == nil {
+		q.push(w)
+		return
+	}
+	w.queued = true
+	w.next, q.head.prev, q.head = q.head, w, w
+	q.len++
 }
 
 // await waits for the waiter's result.
@@ -195,23 +208,29 @@ func (g *group) disownLocked(w *waiter) {
 }
 
 // dialed takes in a connection that a dial has brought. It goes to the waiter
-// that is first; if that has a dial of its own in progress, the waiter that
-// the connection was dialled for relies on that one instead.
+// that it was dialled for; if that has gone, or another has waited for longer
+// and has no dial of its own in progress, to the one that is first.
 func (g *group) dialed(d *dial, c *conn) {
 	g.mu.Lock()
 	g.dialing--
-	if first, w := g.waiters.head, d.owner; w != nil && first.dial != nil {
-		w.dial, first.dial = first.dial, d
-		w.dial.owner, d.owner = w, first
-	}
-	if d.owner != nil {
-		g.disownLocked(d.owner)
+	w := d.owner
+	if w != nil {
+		g.disownLocked(w)
+		if g.waiters.head.dial != nil {
+			g.waiters.toFront(w)
+		}
 	}
 	g.backoff.over()
 	g.isH2 = c.h2
 	g.addLocked(c)
 	old := g.replacedLocked(d.replaces)
-	surplus := g.returnLocked(c)
+	surplus := c
+	if w == nil && g.t.cfg.closeAlways {
+		// A connection is for one request, and that has gone.
+		g.leaveLocked(c, metrics.MaxIdle)
+	} else {
+		surplus = g.returnLocked(c)
+	}
 	g.dialLocked()
 	g.mu.Unlock()
 	if old != nil {
