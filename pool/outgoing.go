@@ -13,10 +13,12 @@ import (
 
 // An outgoing is a request as it is sent, which may be more than once.
 type outgoing struct {
-	orig  *http.Request
-	req   *http.Request
-	body  *trackedBody // nil: the body is passed on as it is
-	heard atomic.Bool  // HTTP/1.1: a byte of the response has been read
+	orig *http.Request
+	req  *http.Request
+	body *trackedBody // nil: the body is passed on as it is
+
+	listens bool        // it is noted whether a byte of the response has been read
+	heard   atomic.Bool // it has
 }
 
 // newOutgoing prepares req for sending under ctx, which is its own or one
@@ -64,12 +66,13 @@ func passesOn(req *http.Request) bool {
 	return req.GetBody != nil && (t == nopCloser || t == nopCloserWriterTo)
 }
 
-// listen returns the context to send the request under, which notes the first
-// byte of the response where the error alone does not tell whether any was
-// read: when a write fails on a connection that could be replaced by another.
+// listen returns the context to send the request under. Where the error alone
+// does not tell whether anything of the response was read, that is noted: when a
+// write fails, on a connection that could be replaced by another.
 func (o *outgoing) listen(ctx context.Context, l lease) context.Context {
 	o.heard.Store(false)
-	if l.c.h2 || !l.reused || !o.idempotent() || !o.again() {
+	o.listens = !l.c.h2 && l.reused && !o.isOneWrite() && o.idempotent() && o.again()
+	if !o.listens {
 		return ctx
 	}
 	heard := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -79,6 +82,22 @@ func (o *outgoing) listen(ctx context.Context, l lease) context.Context {
 		o.req = o.req.WithContext(heard) // which is then sent as it is
 	}
 	return heard
+}
+
+// isOneWrite reports whether the request is written at once or not at all, as
+// most without a body are: they fit into net/http's buffer.
+func (o *outgoing) isOneWrite() bool {
+	if o.orig.Body != nil && o.orig.Body != http.NoBody {
+		return false
+	}
+	const buffer, ownFields, perField = 4 << 10, 512, len(": \r\n")
+	n := ownFields + len(o.orig.Host) + len(o.orig.URL.Host) + 3*(len(o.orig.URL.Path)+len(o.orig.URL.RawQuery))
+	for name, values := range o.orig.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + perField
+		}
+	}
+	return n < buffer
 }
 
 // replayable reports whether the request, which has failed with err, may be sent
@@ -115,7 +134,7 @@ func (o *outgoing) replayable(err error, l lease) bool {
 	case connectionLost:
 		return o.idempotent()
 	case writeFailed:
-		return o.idempotent() && !o.heard.Load()
+		return o.listens && !o.heard.Load()
 	}
 	return false
 }

@@ -290,6 +290,9 @@ func (v *victim) send(rt http.RoundTripper) error {
 	if v.cell.key {
 		req.Header.Set("Idempotency-Key", "1")
 	}
+	if v.cell.written == part && v.cell.body == noBody {
+		req.Header.Set("X-Long", strings.Repeat("x", 8<<10)) // else it is one write, whole or nothing
+	}
 	v.body.Reader = strings.NewReader("payload")
 	switch v.cell.body {
 	case getBody:

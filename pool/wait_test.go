@@ -45,7 +45,7 @@ func TestFairQueue(t *testing.T) {
 						time.AfterFunc(after, func() { cancel(errGaveUp) })
 					}
 					began := time.Now()
-					l, err := g.lease(ctx)
+					l, err := g.lease(ctx, nil)
 					raise(&longest, int64(time.Since(began)))
 					if err != nil {
 						cancel(nil)
