@@ -40,20 +40,26 @@ type conn struct {
 	// It rises under g.mu, and falls also without.
 	pending atomic.Int32
 
+	// calls is how many requests are in the RoundTrip of an HTTP/2 connection.
+	calls atomic.Int32
+
 	// Guarded by g.mu.
-	where   place
-	streams int       // requests that were given a slot and are not done
-	settled bool      // HTTP/2: the server's SETTINGS are known
-	uses    int       // requests that were given a slot, ever
-	rested  time.Time // since when it rests
-	pinged  time.Time // when it last was pinged, or came to rest
-	oldAt   time.Time // when it is to be replaced; zero: never
-	dueAt   time.Time // when the next request is its last
-	ancient time.Time // when it leaves even if it rests
-	maxUses int       // how many requests it carries; 0: unlimited
-	reason  string    // why it leaves
-	pinging bool      // the request under way is a ping of the pool's own
-	settler *time.Timer
+	where    place
+	streams  int       // requests that were given a slot and are not done
+	settled  bool      // HTTP/2: the server's SETTINGS are known
+	uses     int       // requests that were given a slot, ever
+	rested   time.Time // since when it rests
+	pinged   time.Time // when it last was pinged, or came to rest
+	oldAt    time.Time // when it is to be replaced; zero: never
+	dueAt    time.Time // when the next request is its last
+	ancient  time.Time // when it leaves even if it rests
+	maxUses  int       // how many requests it carries; 0: unlimited
+	reason   string    // why it leaves
+	audited  bool      // an audit is due
+	waited   bool      // requests waited for a stream at the last one
+	usesThen int       // uses at the last one
+	pinging  bool      // the request under way is a ping of the pool's own
+	settler  *time.Timer
 
 	replacing bool // another is being dialled in its place
 	replaced  bool // and has come
@@ -199,6 +205,7 @@ func (c *conn) takeLocked() {
 	c.pending.Add(1)
 	c.uses++
 	c.tell(linger.Underway)
+	c.auditLocked()
 	if c.h2 && !c.settled && c.settler == nil {
 		c.settler = time.AfterFunc(settingsWait, c.g.dialMore)
 	}

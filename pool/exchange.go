@@ -14,7 +14,9 @@ import (
 func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 	c, req := l.c, o.req
 	if c.h2 {
+		c.calls.Add(1)
 		resp, err := c.cc.RoundTrip(req)
+		c.calls.Add(-1)
 		if err != nil {
 			if lostPing(err) {
 				c.tell(linger.Broken)
@@ -22,6 +24,7 @@ func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 			}
 			c.heedFailure(err)
 			c.onState()
+			c.returned()
 			return nil, err
 		}
 		c.answered()

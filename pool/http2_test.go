@@ -243,6 +243,113 @@ func TestHTTP2LimitLowered(t *testing.T) {
 	}
 }
 
+// TestHTTP2LimitZero: a server that takes nothing for a while gets its requests
+// afterwards, and is not dialled without a pause meanwhile.
+func TestHTTP2LimitZero(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		warm bool
+		tune func(*Transport)
+	}{
+		{"from the beginning", false, func(*Transport) {}},
+		{"from the beginning, one connection", false, oneConn},
+		{"later", true, func(*Transport) {}},
+		{"later, one connection", true, oneConn},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
+			h := newHolder(100)
+			var tr *Transport
+			var url string
+			if tt.warm {
+				tr, url = h.warmed(t, tt.tune)
+				h.mu.Lock()
+				h.conns[0].limit(0)
+				h.mu.Unlock()
+			} else {
+				var base *http.Transport
+				url, base = h.server().start(t)
+				tr = &Transport{Base: base}
+				tt.tune(tr)
+			}
+			defer shutdown(t, tr)
+			h.mu.Lock()
+			h.first = 0
+			h.every = func(c *frameConn, f frame) { c.reset(f.stream, refusedStream) }
+			h.mu.Unlock()
+			var wg sync.WaitGroup
+			began := time.Now()
+			posts(t.Context(), t, tr, url, 0, 5, &wg)
+			netlab.Eventually(t, time.Minute, "a while passes", func() bool { return time.Since(began) > 700*time.Millisecond })
+			dials := h.count()
+			h.mu.Lock()
+			h.first = 100
+			for _, c := range h.conns {
+				c.limit(100)
+			}
+			h.mu.Unlock()
+			h.answerAll()
+			wg.Wait()
+			t.Logf("%d connections in %v, %d in all; served after %v", dials, 700*time.Millisecond, h.count(), time.Since(began))
+			if dials > 50 {
+				t.Errorf("%d connections for 5 requests in vain", dials)
+			}
+		})
+	}
+}
+
+// TestHTTP2LimitOscillates: no request hangs when the limit falls just as slots
+// are given away.
+func TestHTTP2LimitOscillates(t *testing.T) {
+	for _, limit := range []uint32{0, 1} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			h := newHolder(50)
+			tr, url := h.warmed(t, oneConn)
+			defer shutdown(t, tr)
+			h.answerAll()
+			stop := make(chan struct{})
+			var flips sync.WaitGroup
+			flips.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					case <-time.After(200 * time.Microsecond):
+					}
+					h.mu.Lock()
+					c := h.conns[len(h.conns)-1]
+					h.mu.Unlock()
+					c.limit([]uint32{limit, 50}[i%2])
+				}
+			})
+			began := time.Now()
+			var served, slowest atomic.Int64
+			var wg sync.WaitGroup
+			for i := range 40 {
+				wg.Go(func() {
+					for j := 0; time.Since(began) < 3*time.Second; j++ {
+						ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+						sent := time.Now()
+						var one sync.WaitGroup
+						posts(ctx, t, tr, url, 1000*i+j, 1, &one)
+						one.Wait()
+						cancel()
+						served.Add(1)
+						if took := int64(time.Since(sent)); took > slowest.Load() {
+							slowest.Store(took)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			close(stop)
+			flips.Wait()
+			t.Logf("%d served, the slowest after %v; %d connections, %d retries",
+				served.Load(), time.Duration(slowest.Load()), h.count(), tr.Stats().Retries)
+		})
+	}
+}
+
 // TestHTTP2Refused: a request that the server has not begun on is sent again,
 // with pauses, and not for ever.
 func TestHTTP2Refused(t *testing.T) {

@@ -37,7 +37,11 @@ type handle struct {
 // hand returns the response for the caller's hands.
 func (l lease) hand(resp *http.Response) *http.Response {
 	if reflect.TypeOf(resp.Body).Size() == 0 {
-		return resp // http.NoBody, or HTTP/2's: there is nothing in it to be closed
+		// http.NoBody, or HTTP/2's: there is nothing in it to be closed.
+		if l.c.h2 {
+			l.c.returned()
+		}
+		return resp
 	}
 	var h *handle
 	if w, ok := resp.Body.(io.ReadWriteCloser); ok {
@@ -88,10 +92,15 @@ func (h *handle) Close() error {
 	return err
 }
 
-// done says that nothing is left to be closed. It is called once.
+// done says that nothing is left to be closed. It is called once, and before the
+// body's own Close: that of HTTP/2 waits for a reset to be written, which the
+// server may never let it.
 func (h *handle) done() {
 	h.conn.g.bodies.done(h)
 	h.trace.end()
+	if h.conn.h2 {
+		h.conn.returned()
+	}
 }
 
 // An upgrade is the handle of a connection that the caller may also write to,
@@ -147,6 +156,9 @@ func (o *openBody) heal() {
 	}
 	if b, ok := inner.(*body); ok {
 		b.forgotten = true
+	}
+	if o.conn.h2 {
+		o.conn.returned()
 	}
 	o.inner.Close()
 	if g.t.observes(Leaked) {

@@ -29,9 +29,9 @@ func (c *conn) ping() {
 
 // reasonHTTP2 returns why net/http has closed an HTTP/2 connection by itself,
 // which it does not tell: nobody has answered a PING, and for that long nothing
-// has come; else, if it had requests, the server has said GOAWAY, and the last
-// of them is done. It returns "" if the server has closed the connection, or
-// nobody knows.
+// has come; else, if it had requests or just came to rest, the server has said
+// GOAWAY, and the last of them is done. It returns "" if the server has closed
+// the connection, or nobody knows.
 func (c *conn) reasonHTTP2() string {
 	if !c.h2 || c.nc == nil {
 		return ""

@@ -8,9 +8,9 @@ import (
 )
 
 // onState takes in a change of the ClientConn's state: the connection is closed;
-// or, on HTTP/2, a request is done or a slot is free. Calls come on any
-// goroutine, may be late, and may stand for several changes, so it compares and
-// never counts. The end of an HTTP/1.1 request is told by returned.
+// or, on HTTP/2, a stream is free. Calls come on any goroutine, may be late, and
+// may be missing: the hook looks away while a call of it is about to return. So
+// the end of a request is not told by it, but by returned.
 func (c *conn) onState() {
 	err := c.cc.Err()
 	if err == nil && !c.h2 {
@@ -42,7 +42,7 @@ func (c *conn) onState() {
 				c.reason = metrics.Timeout // nobody answered the ping
 			}
 		}
-		if c.reason == "" && (done > 0 || why == metrics.Timeout) {
+		if c.reason == "" && (done > 0 || why == metrics.Timeout || time.Since(c.rested) < time.Second) {
 			if c.reason = why; why == metrics.Timeout {
 				c.tell(linger.Broken)
 			}
@@ -53,19 +53,18 @@ func (c *conn) onState() {
 		c.left(err, done)
 		return
 	}
-	done := c.streams - int(c.pending.Load()) - c.cc.InFlight()
-	if done <= 0 {
-		g.serveLocked() // the limit may have risen
-		g.mu.Unlock()
-		return
-	}
-	c.returnLocked(done)
+	g.serveLocked()
+	g.mu.Unlock()
 }
 
-// returned takes the connection back from its one HTTP/1.1 request, if net/http
-// has it free; else it is closed, or about to be, and onState hears of it.
+// returned takes the connection back from a request whose caller is done with
+// it. On HTTP/2 net/http may not be: the stream of a cancelled request counts
+// until the server has answered a PING, which one that hangs never does.
+//
+// If net/http does not have an HTTP/1.1 connection free, that is closed, or
+// about to be, and onState hears of it.
 func (c *conn) returned() {
-	if c.cc.Available() != 1 {
+	if !c.h2 && c.cc.Available() != 1 {
 		return
 	}
 	c.g.mu.Lock()
@@ -73,14 +72,13 @@ func (c *conn) returned() {
 		c.g.mu.Unlock()
 		return
 	}
-	c.returnLocked(1)
+	c.returnLocked()
 }
 
-// returnLocked takes the connection back from as many requests. It unlocks the
-// group.
-func (c *conn) returnLocked(done int) {
+// returnLocked takes the connection back from one request. It unlocks the group.
+func (c *conn) returnLocked() {
 	g := c.g
-	c.streams -= done
+	c.streams--
 	ping := c.pinging
 	if c.streams == 0 {
 		c.tell(c.restFact())
@@ -88,11 +86,9 @@ func (c *conn) returnLocked(done int) {
 	surplus := g.returnLocked(c)
 	g.mu.Unlock()
 	if !ping {
-		for range done {
-			g.host.Return()
-			if g.t.observes(Returned) {
-				g.t.emit(c.event(Returned))
-			}
+		g.host.Return()
+		if g.t.observes(Returned) {
+			g.t.emit(c.event(Returned))
 		}
 	}
 	g.shed(surplus)

@@ -63,11 +63,11 @@ func (g *group) replacedLocked(c *conn) *conn {
 // has room, c, has little of it.
 func (g *group) crowdedLocked(c *conn) bool {
 	reserve := g.streams / 10
-	if reserve == 0 || !c.settled || c.slotsLocked() > reserve {
+	if reserve == 0 || !c.settled || g.streams-c.streams > reserve {
 		return false
 	}
 	for _, other := range g.shared {
-		if other != c && other.slotsLocked() > 0 {
+		if other != c && other.streams < g.streams {
 			return false
 		}
 	}
