@@ -24,7 +24,9 @@ func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 			}
 			c.heedFailure(err)
 			c.onState()
-			c.returned()
+			if !l.dead {
+				c.returned()
+			}
 			return nil, err
 		}
 		c.answered()

@@ -71,6 +71,7 @@ type lease struct {
 	c      *conn
 	first  bool // it was given to no request before
 	reused bool // a request has succeeded on it before, or it had come to rest
+	dead   bool // its slot could not be reserved: RoundTrip will say why
 	idle   time.Duration
 	rested bool // it was resting
 	last   bool // the request is the connection's last
@@ -116,6 +117,7 @@ func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
 		if err != nil {
 			// A new connection that cannot be reserved goes on to RoundTrip,
 			// which says why, or is refused. Trying again here could go on for ever.
+			l.dead = true
 			g.host.Return()
 			if err == errGoAway {
 				l.refused = err

@@ -28,6 +28,7 @@ type handle struct {
 
 	over     atomic.Bool // the body is at its end, or closed
 	upgraded bool        // see upgrade
+	returns  bool        // its end returns the connection: HTTP/1.1's body does that itself
 
 	// Guarded by the mu of the group's bodies.
 	prev, next *handle   // while it is young
@@ -38,7 +39,7 @@ type handle struct {
 func (l lease) hand(resp *http.Response) *http.Response {
 	if reflect.TypeOf(resp.Body).Size() == 0 {
 		// http.NoBody, or HTTP/2's: there is nothing in it to be closed.
-		if l.c.h2 {
+		if l.c.h2 && !l.dead {
 			l.c.returned()
 		}
 		return resp
@@ -54,6 +55,7 @@ func (l lease) hand(resp *http.Response) *http.Response {
 		h.resp.Body = h
 	}
 	h.from, h.conn, h.since = resp, l.c, sinceStart()
+	h.returns = l.c.h2 && !l.dead
 	l.c.g.bodies.open(h, l.first)
 	return &h.resp
 }
@@ -98,7 +100,7 @@ func (h *handle) Close() error {
 func (h *handle) done() {
 	h.conn.g.bodies.done(h)
 	h.trace.end()
-	if h.conn.h2 {
+	if h.returns {
 		h.conn.returned()
 	}
 }
@@ -136,6 +138,7 @@ type openBody struct {
 	conn    *conn
 	since   time.Duration
 	trace   *trace
+	returns bool
 	cleanup runtime.Cleanup
 	held    *list.Element // its place in bodies.held, which guards it; or nil
 }
@@ -157,7 +160,7 @@ func (o *openBody) heal() {
 	if b, ok := inner.(*body); ok {
 		b.forgotten = true
 	}
-	if o.conn.h2 {
+	if o.returns {
 		o.conn.returned()
 	}
 	o.inner.Close()

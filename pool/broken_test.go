@@ -1,0 +1,61 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lastack/lastack/internal/netlab"
+)
+
+// serveRaw starts a server that gives each connection to serve. The test waits
+// for all of them.
+func serveRaw(t *testing.T, serve func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second))
+				serve(c)
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+// emptySettings is an HTTP/2 SETTINGS frame.
+var emptySettings = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+
+// TestHTTP2SilentServer: a server that answers neither requests nor PINGs keeps
+// no connection busy that nobody waits for: it rests, and is no obstacle to Shutdown.
+func TestHTTP2SilentServer(t *testing.T) {
+	addr := serveRaw(t, func(c net.Conn) {
+		c.Write(emptySettings)
+		io.Copy(io.Discard, c)
+	})
+	tr := &Transport{Base: &http.Transport{Protocols: speaking("h2c")}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr, nil)
+	if _, err := tr.RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want DeadlineExceeded", err)
+	}
+	netlab.Eventually(t, 10*time.Second, "the connection rests", func() bool { return tr.Stats().Resting == 1 })
+	shutdown(t, tr)
+}
