@@ -37,6 +37,8 @@ type Conn struct {
 	news    chan struct{} // holds one when a Fact was told after Close
 
 	mu       sync.Mutex    // guards what follows; never held together with Closer.mu
+	counted  bool          // the Closer waits for the ending
+	onClosed func()        // or nil
 	farewell *os.File      // the duplicate that waits for the peer, or nil
 	over     bool          // how holds the ending
 	how      Ending        // written before ended is closed
@@ -120,6 +122,19 @@ func (c *Conn) heed(f Fact) {
 
 func (c *Conn) told() Fact { return Fact(c.fact.Load()) }
 
+// OnClosed has f called by the first Close, or at once if that has been: from
+// then on [Closer.Shutdown] waits for the connection's ending. It may be called
+// once, and f must not block.
+func (c *Conn) OnClosed(f func()) {
+	c.mu.Lock()
+	c.onClosed = f
+	counted := c.counted
+	c.mu.Unlock()
+	if counted {
+		f()
+	}
+}
+
 // awaitable returns a channel that is closed when the connection has ended.
 func (c *Conn) awaitable() <-chan struct{} {
 	c.mu.Lock()
@@ -192,6 +207,13 @@ func (c *Conn) Close() error {
 		c.account.Closing()
 	}
 	c.closer.enter()
+	c.mu.Lock()
+	c.counted = true
+	f := c.onClosed
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
 	if c.told() == Sending && c.postpone() {
 		return nil
 	}

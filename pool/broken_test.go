@@ -1,11 +1,14 @@
 package pool
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -58,4 +61,27 @@ func TestHTTP2SilentServer(t *testing.T) {
 	}
 	netlab.Eventually(t, 10*time.Second, "the connection rests", func() bool { return tr.Stats().Resting == 1 })
 	shutdown(t, tr)
+}
+
+// TestShutdownAwaitsBrokenConns: net/http says that a connection is broken
+// before it closes it. Shutdown waits for the ending all the same.
+func TestShutdownAwaitsBrokenConns(t *testing.T) {
+	some := httptest.NewUnstartedServer(nil)
+	some.EnableHTTP2 = true
+	some.StartTLS()
+	config := some.TLS.Clone()
+	some.Close()
+	addr := serveRaw(t, func(c net.Conn) {
+		c = tls.Server(c, config)
+		bufio.NewReader(c).Discard(60)                     // the preface, and a part of what follows
+		c.Write(append(emptySettings, make([]byte, 9)...)) // DATA on no stream
+		io.Copy(io.Discard, c)
+	})
+	for range 300 {
+		tr := &Transport{Base: &http.Transport{Protocols: speaking("h2"), TLSClientConfig: insecure}}
+		if _, err := tr.RoundTrip(mustRequest(t, "https://"+addr)); err == nil {
+			t.Error("no error")
+		}
+		shutdown(t, tr)
+	}
 }

@@ -136,7 +136,12 @@ func (c *conn) left(err error, done int) {
 	if c.nc == nil {
 		c.emitEnded(linger.Unknown)
 	}
-	c.g.t.exit()
+	if c.nc == nil || upgraded(err) {
+		c.g.t.exit()
+	} else {
+		// net/http may only be about to close it.
+		c.nc.OnClosed(c.g.t.exit)
+	}
 	c.g.t.forget(c.g)
 }
 
