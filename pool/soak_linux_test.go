@@ -47,7 +47,7 @@ func soakLength(t *testing.T) time.Duration {
 	} else if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci && !testing.Short() {
 		length = time.Minute
 	}
-	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < length+time.Minute {
+	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < length*5/4+20*time.Second {
 		t.Fatalf("a soak of %v needs more time than the -timeout of go test leaves", length)
 	}
 	return length
