@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,5 +84,28 @@ func TestShutdownAwaitsBrokenConns(t *testing.T) {
 			t.Error("no error")
 		}
 		shutdown(t, tr)
+	}
+}
+
+// TestDeadAtBirth: a connection that its server closes before it has joined the
+// pool leaves once.
+func TestDeadAtBirth(t *testing.T) {
+	addr := serveRaw(t, func(net.Conn) {})
+	var left atomic.Int32
+	tr := &Transport{}
+	tr.Events = func(e Event) {
+		switch e.Kind {
+		case Born:
+			<-time.After(50 * time.Millisecond) // it dies meanwhile
+		case Leaving:
+			left.Add(1)
+		}
+	}
+	if err := tr.Warm(t.Context(), "http://"+addr, 1); err != nil {
+		t.Error(err)
+	}
+	shutdown(t, tr)
+	if n := left.Load(); n != 1 {
+		t.Errorf("it left %d times", n)
 	}
 }

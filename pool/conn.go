@@ -80,9 +80,13 @@ type conn struct {
 type place uint8
 
 const (
+	// coming: it is dialled, and not the group's yet, which looks at its state
+	// when it is.
+	coming place = iota
+
 	// busy: it serves requests, or is about to. An HTTP/2 connection that is
 	// busy may take more.
-	busy place = iota
+	busy
 
 	// resting: it serves none and may be lent.
 	resting
@@ -106,7 +110,7 @@ const settingsWait = 100 * time.Millisecond
 // guessedStreams is what an HTTP/2 connection allows before SETTINGS say so.
 const guessedStreams = 100
 
-// newConn makes cc a connection of the group, busy and without a request.
+// newConn makes of cc a connection that is coming to the group.
 func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	c := &conn{
 		g: g, cc: cc, raw: b.raw, nc: b.conn, life: b.life,

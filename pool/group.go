@@ -221,7 +221,7 @@ func (g *group) addLocked(c *conn) {
 	g.restLocked(c)
 }
 
-// restLocked puts c, which is busy without a request, to rest.
+// restLocked puts c, which has no request, to rest.
 func (g *group) restLocked(c *conn) {
 	c.where = resting
 	c.pinged = time.Now()

@@ -22,7 +22,7 @@ func (c *conn) onState() {
 	}
 	g := c.g
 	g.mu.Lock()
-	if c.where == gone {
+	if c.where == coming || c.where == gone {
 		g.mu.Unlock()
 		return
 	}
