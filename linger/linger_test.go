@@ -1,6 +1,7 @@
 package linger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -213,6 +214,18 @@ func TestEndings(t *testing.T) {
 		scene:  func(t *testing.T, c *Conn, peer *net.TCPConn) { say(t, c, "bye") },
 		after:  func(t *testing.T, c *Conn, peer *net.TCPConn) { hearEOF(t, peer) },
 		want:   LocalFirst,
+	}, {
+		name: "HTTP/2 at rest, and the peer floods",
+		fact: RestingHTTP2,
+		after: func(t *testing.T, c *Conn, peer *net.TCPConn) {
+			peer.SetWriteDeadline(time.Now().Add(time.Minute))
+			pings := bytes.Repeat([]byte{0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7}, 64<<20/17)
+			n, err := peer.Write(pings)
+			if err == nil {
+				t.Errorf("a flood of %d bytes was taken whole", n)
+			}
+		},
+		want: Aborted,
 	}, {
 		name:  "underway, then abandoned",
 		fact:  Underway,
