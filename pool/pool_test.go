@@ -3,6 +3,7 @@ package pool
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -117,6 +118,9 @@ func TestRoundTrip(t *testing.T) {
 		})
 	}
 }
+
+// insecure takes any certificate: what the tests look at is below TLS.
+var insecure = &tls.Config{InsecureSkipVerify: true}
 
 // quiet is for servers whose clients misbehave on purpose.
 var quiet = log.New(io.Discard, "", 0)

@@ -413,6 +413,3 @@ func answer(c net.Conn, r *bufio.Reader, head string) bool {
 	_, err = io.WriteString(c, head+"\r\n\r\nhello")
 	return err == nil
 }
-
-// insecure takes any certificate: what the tests look at is below TLS.
-var insecure = &tls.Config{InsecureSkipVerify: true}
