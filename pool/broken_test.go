@@ -109,3 +109,34 @@ func TestDeadAtBirth(t *testing.T) {
 		t.Errorf("it left %d times", n)
 	}
 }
+
+// TestHTTP2CancelledUnclosed: a caller whose context has ended, and who does not
+// close the body either, keeps no connection busy.
+func TestHTTP2CancelledUnclosed(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	srv, base := newServer(t, "h2c", h)
+	tr := &Transport{Base: base}
+	ctx, cancel := context.WithCancel(t.Context())
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL, nil)
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	netlab.Eventually(t, 10*time.Second, "the connection rests", func() bool { return tr.Stats().Resting == 1 })
+	resp.Body.Close()
+	second, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
+	again, err := tr.RoundTrip(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := tr.Stats(); s.Busy != 1 || s.Resting != 0 {
+		t.Errorf("%d busy, %d resting; want the one connection busy", s.Busy, s.Resting)
+	}
+	again.Body.Close()
+	netlab.Eventually(t, 10*time.Second, "the connection rests again", func() bool { return tr.Stats().Resting == 1 })
+	shutdown(t, tr)
+}

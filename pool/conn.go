@@ -46,6 +46,7 @@ type conn struct {
 	// Guarded by g.mu.
 	where    place
 	streams  int       // requests that were given a slot and are not done
+	early    int       // of those that are done, how many their callers are not done with
 	settled  bool      // HTTP/2: the server's SETTINGS are known
 	uses     int       // requests that were given a slot, ever
 	rested   time.Time // since when it rests
@@ -185,22 +186,26 @@ func (c *conn) slotsLocked() int {
 	if c.maxUses > 0 && c.uses >= c.maxUses {
 		return 0
 	}
+	inFlight := c.cc.InFlight() // before Available: what is reserved in between counts twice, and not as free
 	available := c.cc.Available()
 	if !c.settled {
-		if !c.fresh.Load() || available+c.cc.InFlight() != guessedStreams {
+		if !c.fresh.Load() || available+inFlight != guessedStreams {
 			c.settled = true
 		} else {
 			return 1 - c.streams
 		}
 	}
-	// Slots that were given but are not reserved yet are still available.
-	return available - int(c.pending.Load())
+	// Slots that were given but are not reserved yet are still available; streams
+	// whose callers are done may not be, for an instant. If that leaves one too
+	// few, reserve says so.
+	return min(available, available+inFlight-c.streams)
 }
 
 // deadLocked reports whether an HTTP/2 connection rests and takes no more
 // requests: the server has said GOAWAY, which no call of the hook tells.
 func (c *conn) deadLocked() bool {
-	return c.h2 && c.where == resting && c.cc.Err() == nil && c.cc.Available() == 0 && c.cc.InFlight() == 0
+	// Its last streams may only be ending: first none is left, and then there is room.
+	return c.h2 && c.where == resting && c.cc.Err() == nil && c.cc.InFlight() == 0 && c.cc.Available() == 0
 }
 
 // takeLocked gives a slot to a request.
@@ -242,10 +247,19 @@ func (c *conn) reserve() error {
 	}
 	if c.cc.Err() == nil {
 		err = errGoAway // it is alive, and takes no more requests
+		if c.cc.InFlight() > 0 {
+			// Or not now. If the server is going away there is never room
+			// again, and net/http closes at the last response.
+			c.giveBack()
+			return errFull
+		}
 	}
 	c.discard(metrics.GoAway)
 	return err
 }
+
+// errFull is for the caller to look for another slot.
+var errFull = errors.New("connection is full")
 
 // errGoAway is the error of a request that an HTTP/2 connection does not take
 // any more, in net/http's words.

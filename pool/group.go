@@ -110,8 +110,8 @@ func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
 		// Nobody waited for a connection that was lent from its rest.
 		l.reused = !l.c.fresh.Load() || l.rested && w == nil
 		err = l.c.reserve()
-		if err != nil && l.reused {
-			continue // it died at rest; nothing was written to it
+		if err == errFull || err != nil && l.reused {
+			continue // or it died at rest; nothing was written to it
 		}
 		g.host.Lease(!l.first)
 		if err != nil {

@@ -369,7 +369,7 @@ func TestHTTP2NearLimit(t *testing.T) {
 		wg.Go(func() { srv.Serve(l) })
 		tr := &Transport{Base: &http.Transport{Protocols: p, DialContext: l.DialContext}}
 		burst(t, tr, h, 1)
-		for n, want := range map[int]int32{10: 1, 17: 1} {
+		for n, want := range map[int]int32{5: 1, 9: 1} {
 			burst(t, tr, h, n)
 			if got := l.dials.Load(); got != want {
 				t.Errorf("%d requests: %d dials, want %d", n, got, want)

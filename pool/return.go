@@ -8,9 +8,10 @@ import (
 )
 
 // onState takes in a change of the ClientConn's state: the connection is closed;
-// or, on HTTP/2, a stream is free. Calls come on any goroutine, may be late, and
-// may be missing: the hook looks away while a call of it is about to return. So
-// the end of a request is not told by it, but by returned.
+// or, on HTTP/2, a request is over. Calls come on any goroutine, may be late,
+// and may be missing: the hook looks away while a call of it is about to return.
+// So it compares and never counts, and tells of the end of a request only what
+// returned has not: that net/http is done with it, and its caller is not.
 func (c *conn) onState() {
 	err := c.cc.Err()
 	if err == nil && !c.h2 {
@@ -53,8 +54,22 @@ func (c *conn) onState() {
 		c.left(err, done)
 		return
 	}
+	if over := c.streams - c.underwayLocked(); over > 0 {
+		c.early += over
+		c.returnLocked(over)
+		return
+	}
 	g.serveLocked()
 	g.mu.Unlock()
+}
+
+// underwayLocked returns how many HTTP/2 requests net/http has, or is about to
+// get: at least as many as there are. One that waits there for a stream is not
+// in flight, but in its call; most of those in a call are both.
+func (c *conn) underwayLocked() int {
+	pending, calls := c.pending.Load(), c.calls.Load()
+	inFlight := c.cc.InFlight()
+	return int(pending+max(calls, c.calls.Load())) + inFlight // it moves from one to the next meanwhile
 }
 
 // returned takes the connection back from a request whose caller is done with
@@ -68,24 +83,33 @@ func (c *conn) returned() {
 		return
 	}
 	c.g.mu.Lock()
-	if c.where == gone || c.streams == 0 {
+	if c.where == gone || c.streams+c.early == 0 {
 		c.g.mu.Unlock()
 		return
 	}
-	c.returnLocked()
+	if c.early > 0 {
+		c.early--
+		c.g.mu.Unlock()
+		return
+	}
+	c.returnLocked(1)
 }
 
-// returnLocked takes the connection back from one request. It unlocks the group.
-func (c *conn) returnLocked() {
+// returnLocked takes the connection back from as many requests. It unlocks the
+// group.
+func (c *conn) returnLocked(done int) {
 	g := c.g
-	c.streams--
+	c.streams -= done
 	ping := c.pinging
 	if c.streams == 0 {
 		c.tell(c.restFact())
 	}
 	surplus := g.returnLocked(c)
 	g.mu.Unlock()
-	if !ping {
+	for range done {
+		if ping {
+			break
+		}
 		g.host.Return()
 		if g.t.observes(Returned) {
 			g.t.emit(c.event(Returned))

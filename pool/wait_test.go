@@ -62,7 +62,7 @@ func TestFairQueue(t *testing.T) {
 					time.Sleep(hold)
 					busy.Add(-1)
 					g.mu.Lock()
-					l.c.returnLocked()
+					l.c.returnLocked(1)
 					cancel(nil)
 				}
 			})
