@@ -59,22 +59,25 @@ type soakWindow struct {
 	client  *soakClient
 	loss    bool
 	measure bool
+	brief   bool // only to warm up: the client's connections have rested for too long
 
 	used usage
 	sent int64
 }
 
 // soakWindows are the windows of one turn. Those that are measured stand side
-// by side, in either order.
+// by side, in either order, each after a brief one.
 func soakWindows(turn int, ours, strict, stock *soakClient) []*soakWindow {
 	if turn%2 == 0 {
 		return []*soakWindow{
 			{client: ours, loss: true}, {client: strict},
-			{client: ours, measure: true}, {client: stock, measure: true},
+			{client: ours, brief: true}, {client: ours, measure: true},
+			{client: stock, brief: true}, {client: stock, measure: true},
 		}
 	}
 	return []*soakWindow{
-		{client: stock, measure: true}, {client: ours, measure: true},
+		{client: stock, brief: true}, {client: stock, measure: true},
+		{client: ours, brief: true}, {client: ours, measure: true},
 		{client: strict, loss: true}, {client: ours},
 	}
 }
@@ -86,7 +89,8 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 		callers = 100
 	}
 	turns := max(1, min(15, int(length/(6*time.Second))))
-	window := length / time.Duration(4*turns)
+	brief := length / time.Duration(18*turns)
+	window := 4 * brief
 	turn := min(3*time.Second, max(time.Second, length/20))
 	servers := startSoakServers(t, lab, turn)
 
@@ -122,7 +126,11 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 			remove = lab.Loss(t, 1)
 		}
 		before, sent := readUsage(), w.client.sent.Load()
-		<-time.After(window)
+		if w.brief {
+			<-time.After(brief)
+		} else {
+			<-time.After(window)
+		}
 		w.used, w.sent = readUsage().since(before), w.client.sent.Load()-sent
 		remove()
 	}
