@@ -254,16 +254,13 @@ func TestRestartIsRiddenOut(t *testing.T) {
 	const requests = 800
 	var restarted atomic.Bool
 	conns := newConnSet()
-	all := &gate{}
-	all.expect(requests)
-	warm := &gate{}
-	warm.expect(requests)
+	var warm sync.WaitGroup // so that each has a connection of its own
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/warm":
-			warm.pass()
+			warm.Done()
+			warm.Wait()
 		case !restarted.Load():
-			all.pass()
 			<-r.Context().Done()
 		}
 	})
@@ -276,6 +273,7 @@ func TestRestartIsRiddenOut(t *testing.T) {
 			return c, err
 		}
 		tr := &Transport{Base: base}
+		warm.Add(requests)
 		var wg sync.WaitGroup
 		for range requests {
 			wg.Go(func() { get(t, tr, pipeURL+"warm") })
