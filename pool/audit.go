@@ -17,7 +17,7 @@ const auditInterval = 250 * time.Millisecond
 
 // auditLocked sees to it that the connection is looked at while it is busy.
 func (c *conn) auditLocked() {
-	if c.h2 && !c.audited {
+	if c.h2 && !c.alt && !c.audited {
 		c.audited = true
 		time.AfterFunc(auditInterval, c.audit)
 	}

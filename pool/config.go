@@ -159,6 +159,7 @@ func (t *Transport) inner(base *http.Transport) *http.Transport {
 	in.Protocols = protocols(base)
 	delete(in.TLSNextProto, "h2") // leads to base's own pool
 	delete(in.TLSNextProto, "unencrypted_http2")
+	adaptProtocols(in.TLSNextProto)
 	t.Ping.apply(in)
 
 	in.Proxy = nil

@@ -24,7 +24,8 @@ type conn struct {
 	raw    net.Conn     // what net/http reads and writes; for httptrace
 	nc     *linger.Conn // nil: unmanaged
 	life   *metrics.Conn
-	h2     bool
+	h2     bool // HTTP/2, or as good as: many requests share it
+	alt    bool // a protocol of Base.TLSNextProto
 	tls    bool
 	born   time.Time
 	number uint64      // in its Transport
@@ -120,6 +121,9 @@ func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 		number: g.t.serial.Add(1),
 	}
 	c.h2 = c.tls && b.proto == "h2" || !c.tls && g.t.cfg.h2c && !g.key.HTTP1
+	if c.tls && !c.h2 && !g.key.HTTP1 && g.t.cfg.any.TLSNextProto[b.proto] != nil {
+		c.h2, c.alt = true, true
+	}
 	c.fresh.Store(true)
 	switch {
 	case c.h2:

@@ -112,9 +112,8 @@
 // Requests for schemes that Base has a protocol of the user's own for
 // (RegisterProtocol) are Base's to serve, outside the pool. A Base whose HTTP/2
 // was set up with golang.org/x/net/http2 keeps its Transport.HTTP2 settings and
-// no others. Protocols of TLSNextProto other than HTTP/2 do not work. Settings
-// of Base that change after the first request are not seen. The deprecated
-// CancelRequest is for HTTP/1.1 only.
+// no others. Settings of Base that change after the first request are not seen.
+// The deprecated CancelRequest is for HTTP/1.1 only.
 // http.Client knows http.Transport by its type and spares it a goroutine for
 // each request under Client.Timeout; any other RoundTripper pays for that one.
 //

@@ -115,6 +115,8 @@ func (o *outgoing) replayable(err error, l lease) bool {
 	if l.c.h2 {
 		dead := l.c.cc.Err() != nil
 		switch {
+		case l.c.alt && notSentHTTP2(err):
+			return true // http.Transport takes a protocol of the user's own at its word
 		case notSentHTTP2(err):
 			// If the connection lives it was GOAWAY that kept the request from
 			// being sent. If not, others may have come before it, though none

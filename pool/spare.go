@@ -26,7 +26,7 @@ func (g *group) dialSpareLocked(old *conn) bool {
 // lent, if c is old, or so that those beside it do not fill up.
 func (g *group) replaceLocked(c *conn, now time.Time) {
 	switch {
-	case g.closed:
+	case g.closed, g.t.cfg.closeAlways: // nothing may rest
 	case !c.oldAt.IsZero() && now.After(c.oldAt) && !c.replacing:
 		c.replacing = g.dialSpareLocked(c)
 	case c.h2 && g.dialing == 0 && g.crowdedLocked(c):
