@@ -31,7 +31,8 @@
 //	-v            print also what flaky tests and known differences said
 //	-calls        say which tests call Transport.RoundTrip at all; slow
 //	-timeout d    for one package; by default 3 minutes, 15 with -race or -long
-//	-work dir     where overlay and binaries go, and stay; a temporary one if empty
+//	-work dir     where overlay, binaries and what they said go, and stay; a
+//	              temporary one if empty
 package main
 
 import (

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -42,6 +44,7 @@ type job struct {
 	skip    []string // tests
 	timeout time.Duration
 	notes   string // file for the hook's notes
+	keep    bool   // the events
 }
 
 // start runs one process to its end.
@@ -74,12 +77,30 @@ func (r *runner) start(ctx context.Context, j job) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p, err := read(out)
+	p, err := r.read(out, j)
 	// test2json fails when the test does, which p says.
 	if waited := cmd.Wait(); err == nil && ctx.Err() != nil {
 		err = waited
 	}
 	return p, err
+}
+
+// read reads the events, and keeps those of all tests of a package for whoever
+// looks into a crash.
+func (r *runner) read(events io.Reader, j job) (*process, error) {
+	if !j.keep {
+		return read(events)
+	}
+	name := path.Base(j.pkg) + "-stock.json"
+	if j.pooled {
+		name = path.Base(j.pkg) + "-pool.json"
+	}
+	f, err := os.Create(filepath.Join(r.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	p, err := read(io.TeeReader(events, f))
+	return p, errors.Join(err, f.Close())
 }
 
 // anyOf returns the pattern that matches the tests and their subtests.
@@ -118,10 +139,12 @@ func (r *runner) list(ctx context.Context, pkg string, skip []string) ([]string,
 // most without a result, those run again one by one.
 func (r *runner) whole(ctx context.Context, j job) (*process, error) {
 	j.run, j.timeout = r.form.run, r.form.timeout
+	j.keep = true
 	p, err := r.start(ctx, j)
 	if err != nil || !p.crashed() {
 		return p, err
 	}
+	j.keep = false
 	names, err := r.list(ctx, j.pkg, j.skip)
 	if err != nil {
 		return nil, err

@@ -84,7 +84,11 @@ func (r *runner) knownStill(ctx context.Context, out *round, stock results, note
 			if err != nil {
 				return err
 			}
-			maps.Copy(out.results, p.results)
+			for t, res := range p.results {
+				if t.isPartOf(e.test) {
+					out.results[t] = res
+				}
+			}
 			if differs = p.results.outcome(e.test) != passed; differs {
 				break
 			}
