@@ -7,16 +7,16 @@ import (
 
 const (
 	backoffFirst = 5 * time.Millisecond
-	backoffMax   = time.Second
+	backoffMax   = 250 * time.Millisecond // more would show in the 99th percentile of a host that restarts
 
 	// spareBackoff is by how much longer a dial waits that no request waits for.
-	spareBackoff = 16
+	spareBackoff = 64
 )
 
 // A backoff spaces out the dials to a host that cannot be reached: after a
 // failure they begin one at a time, each further from the last, and the
 // requests that wait share the next one and its error. So a request may have to
-// wait for up to a second longer to hear that its host is down; it is never
+// wait for up to backoffMax longer to hear that its host is down; it is never
 // told so without a dial that began after it came. A dial that succeeds ends
 // it. The zero backoff has seen no failure.
 //

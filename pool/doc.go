@@ -32,9 +32,9 @@
 // A dial outlives the request that it began for, and no connection that was
 // dialled is thrown away unless a limit says so. Dials to one host are bounded
 // (MaxDialsPerHost). When one fails, the next ones begin one at a time, up to a
-// second apart, and the requests that wait share them: a host that is down is
-// not hammered, and a request may have to wait for up to a second longer to
-// hear of it.
+// quarter of a second apart, and the requests that wait share them: a host that
+// is down is not hammered, and a request may have to wait for that much longer
+// to hear of it.
 //
 // Some connections are dialled before anybody waits for them: in the place of
 // one that grows old, to keep MinConnsPerHost, and when HTTP/2 connections are
@@ -63,7 +63,7 @@
 //	idle timeout           90 s                     81 to 90 s, less where the server closes sooner
 //	age, requests          unlimited                MaxAge, MaxRequests
 //	dials in progress      unlimited                64 for each host
-//	dials to a dead host   one for each request     one in 5 ms to 1 s, shared
+//	dials to a dead host   one for each request     one in 5 to 250 ms, shared
 //	body closed unread     the connection is lost   256 KiB or 50 ms are drained
 //	body not closed        the connection is stuck  found, closed, logged with its file:line
 //	dead at the lease      request may fail         seen, another is taken
