@@ -184,6 +184,7 @@ func (g *group) pickLocked(now time.Time) *conn {
 			return c
 		}
 	}
+	g.hurryLocked(now)
 	return nil
 }
 

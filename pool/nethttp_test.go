@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lastack/lastack/metrics"
 )
@@ -136,4 +137,30 @@ func TestHTTPServerForHTTPSRequest(t *testing.T) {
 func isRecordHeaderError(err error) bool {
 	_, ok := err.(tls.RecordHeaderError)
 	return ok
+}
+
+// A request that finds a connection overdue has it leave now, however long the
+// sweeper would have taken.
+func TestOverdueLeavesWhenFound(t *testing.T) {
+	inBubble(t, hello, func(t *testing.T, base *http.Transport, l *pipeListener) {
+		const idle = sweepGap / 10
+		tr := &Transport{Base: base, IdleTimeout: idle}
+		// Two connections come to rest, half of idle apart.
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, pipeURL, nil)
+		first, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		get(t, tr, pipeURL)
+		time.Sleep(idle / 2)
+		io.Copy(io.Discard, first.Body)
+		first.Body.Close()
+		time.Sleep(idle * 3 / 4) // the sweeper has come for one, and is in no hurry
+		wantReason(t, tr, metrics.IdleTimeout, 1)
+		time.Sleep(idle)
+		get(t, tr, pipeURL)
+		synctest.Wait()
+		wantReason(t, tr, metrics.IdleTimeout, 2)
+		shutdown(t, tr)
+	})
 }

@@ -57,6 +57,21 @@ func (g *group) rearmLocked(now time.Time) {
 	g.sweeper = time.AfterFunc(time.Until(next), g.sweep)
 }
 
+// hurryLocked has the sweeper come now if it is late for a connection: its timer
+// may lag, or this machine was asleep.
+func (g *group) hurryLocked(now time.Time) {
+	if g.sweeper == nil {
+		return
+	}
+	for c := range g.restingLocked {
+		if passed(c.idleUntil, now) && !c.retired {
+			g.sweepAt = now
+			g.sweeper.Reset(0)
+			return
+		}
+	}
+}
+
 // dueLocked returns when something is due for c, which rests; zero: never.
 func (c *conn) dueLocked() time.Time {
 	if c.retired {
