@@ -4,8 +4,10 @@ package pool
 
 import "net"
 
-// IdleConnsForTesting returns the connections that rest, by what net/http's
-// tests call them (see internal/nethttp).
+// What net/http's tests see of an http.Transport, they see of the pool that
+// serves it (see internal/nethttp).
+
+// IdleConnsForTesting returns the connections that rest, by net/http's names.
 func (t *Transport) IdleConnsForTesting() map[string][]net.Conn {
 	conns := make(map[string][]net.Conn)
 	for _, g := range t.allGroups() {
@@ -21,4 +23,23 @@ func (t *Transport) IdleConnsForTesting() map[string][]net.Conn {
 		g.mu.Unlock()
 	}
 	return conns
+}
+
+// PendingForTesting returns how many requests wait or are under way.
+func (t *Transport) PendingForTesting() int {
+	n := 0
+	for _, g := range t.allGroups() {
+		g.mu.Lock()
+		n += g.waiters.len
+		for c := range g.live {
+			n += c.streams
+		}
+		g.mu.Unlock()
+	}
+	return n
+}
+
+// SpeaksHTTP2ForTesting reports whether the connections for https offer HTTP/2.
+func (t *Transport) SpeaksHTTP2ForTesting() bool {
+	return t.init() == nil && t.cfg.any.Protocols.HTTP2()
 }

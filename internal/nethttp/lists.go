@@ -37,16 +37,10 @@ var theLists = lists{
 			"changes Base.TLSClientConfig after the first request"},
 		{test{"net/http", "TestTransportKeepAlives/h1"},
 			"changes Base.DisableKeepAlives after the first request"},
-		{test{"net/http", "TestTransportAutomaticHTTP2"}, reasonSetUp},
-		{test{"net/http", "TestTransportAutomaticHTTP2_DefaultTransport"}, reasonSetUp},
-		{test{"net/http", "TestTransportAutomaticHTTP2_DialerAndTLSConfigSupportsHTTP2AndTLSConfig"}, reasonSetUp},
-		{test{"net/http", "TestTransportAutomaticHTTP2_ExpectContinueTimeout"}, reasonSetUp},
 		{test{"net/http", "TestTransportDiscardsUnneededConns/h2"},
 			"wants nine of ten dials that a burst began closed at once; the pool keeps them until they have rested"},
 	},
 }
-
-const reasonSetUp = "wants Base.TLSNextProto set up by the first request; the pool never changes Base"
 
 // names returns the names of the package's tests that are on a list.
 func (l lists) names(pkg string) []string {

@@ -39,6 +39,7 @@ var patches = []patch{
 		{"", "knownRoundTripperImpl", "stockKnownRoundTripperImpl"},
 	}},
 	{file: "export_test.go", renames: []rename{
+		{"Transport", "NumPendingRequestsForTesting", "stockNumPendingRequestsForTesting"},
 		{"Transport", "IdleConnKeysForTesting", "stockIdleConnKeysForTesting"},
 		{"Transport", "IdleConnKeyCountForTesting", "stockIdleConnKeyCountForTesting"},
 		{"Transport", "IdleConnStrsForTesting", "stockIdleConnStrsForTesting"},
@@ -46,11 +47,15 @@ var patches = []patch{
 		{"Transport", "IdleConnCountForTesting", "stockIdleConnCountForTesting"},
 		{"", "ExportCloseTransportConnsAbruptly", "stockExportCloseTransportConnsAbruptly"},
 	}},
-	// TestRetryRequestsOnError wants a hook inside of Transport.RoundTrip to
-	// be called between attempts. That there are two is seen without it.
 	{file: "transport_test.go", replaces: []replace{
+		// TestRetryRequestsOnError wants a hook inside of Transport.RoundTrip to
+		// be called between attempts. That there are two is seen without it.
 		{"\t\t\t\tlogf(\"Retried.\")\n", ""},
 		{"\nintentional write failure\nRetried.\nDial\n", "\nintentional write failure\nDial\n"},
+
+		// TestTransportAutomaticHTTP2 takes from a field whether the Transport
+		// speaks HTTP/2. The pool does not change that.
+		{"if reg := tr.TLSNextProto[\"h2\"] != nil; reg", "if reg := tr.SuiteSpeaksHTTP2(); reg"},
 	}},
 }
 

@@ -106,26 +106,30 @@ func (r *Router) CloseIdleConnections(t *http.Transport) {
 	p.CloseIdleConnections()
 }
 
-// CancelRequest cancels a request of t's pool, if that can.
+// CancelRequest cancels a request of t's pool.
 func (r *Router) CancelRequest(t *http.Transport, req *http.Request) {
-	p := r.used(t)
-	if c, ok := any(p).(interface{ CancelRequest(*http.Request) }); ok && p != nil {
-		c.CancelRequest(req)
+	if p := r.used(t); p != nil {
+		p.CancelRequest(req)
 		return
 	}
 	any(t).(stock).StockCancelRequest(req)
 }
 
-// IdleConns returns the connections of t's pool that rest, if that can tell.
-func (r *Router) IdleConns(t *http.Transport) map[string][]net.Conn {
+// Innards shows what serves t. Package pool has the methods when it is built for
+// the suite.
+func (r *Router) Innards(t *http.Transport) innards {
 	p := r.used(t)
-	teller, ok := any(p).(interface {
-		IdleConnsForTesting() map[string][]net.Conn
-	})
-	if !ok || p == nil {
-		return nil
+	if p == nil {
+		p = new(pool.Transport) // which has nothing
 	}
-	return teller.IdleConnsForTesting()
+	return any(p).(innards)
+}
+
+// innards is the type that the overlay knows without its name.
+type innards = interface {
+	IdleConnsForTesting() map[string][]net.Conn
+	PendingForTesting() int
+	SpeaksHTTP2ForTesting() bool
 }
 
 // inPool reports whether it is package pool itself that calls net/http, not
