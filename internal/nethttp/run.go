@@ -144,7 +144,7 @@ func (r *runner) whole(ctx context.Context, j job) (*process, error) {
 	if err != nil || !p.crashed() {
 		return p, err
 	}
-	j.keep = false
+	j.keep, j.timeout = false, 0
 	names, err := r.list(ctx, j.pkg, j.skip)
 	if err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ const singleTimeout = 30 * time.Second
 
 // single runs one test. If it crashes, it and its subtests have failed.
 func (r *runner) single(ctx context.Context, j job, name string) (*process, error) {
-	j.run, j.timeout = anyOf([]string{name}), singleTimeout
+	j.run, j.timeout = anyOf([]string{name}), cmp.Or(j.timeout, singleTimeout)
 	p, err := r.start(ctx, j)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // retries is how often a test that fails runs again, alone: one that passes
@@ -70,6 +71,9 @@ func (r *runner) retry(ctx context.Context, out *round, j job, rs results) error
 	return nil
 }
 
+// knownTimeout is for a known difference: a test may show it by hanging.
+const knownTimeout = 10 * time.Second
+
 // knownStill runs each known difference that stock net/http passes, as often
 // as it takes to see it fail, and up to three times.
 func (r *runner) knownStill(ctx context.Context, out *round, stock results, notes string) error {
@@ -77,7 +81,7 @@ func (r *runner) knownStill(ctx context.Context, out *round, stock results, note
 		if stock.outcome(e.test) != passed {
 			continue // not in this form
 		}
-		j := job{pkg: e.test.pkg, pooled: true, notes: notes}
+		j := job{pkg: e.test.pkg, pooled: true, notes: notes, timeout: knownTimeout}
 		differs := false
 		for range 1 + retries {
 			p, err := r.single(ctx, j, e.test.name)
