@@ -189,17 +189,18 @@ func (r *runner) single(ctx context.Context, j job, name string) (*process, erro
 	return p, nil
 }
 
-// handedBack returns the hook's notes of requests that a pool has handed back.
+// handedBack returns the requests that a pool has handed back, by the hook's notes.
 func handedBack(notes string) ([]string, error) {
 	content, err := os.ReadFile(notes)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	var lines []string
+	var requests []string
 	for line := range strings.Lines(string(content)) {
-		if strings.HasPrefix(line, hook.HandedBack) && !slices.Contains(lines, strings.TrimSpace(line)) {
-			lines = append(lines, strings.TrimSpace(line))
+		request, ok := strings.CutPrefix(strings.TrimSpace(line), hook.HandedBack+" ")
+		if ok && !slices.Contains(requests, request) {
+			requests = append(requests, request)
 		}
 	}
-	return lines, err
+	return requests, err
 }

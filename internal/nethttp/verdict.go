@@ -105,7 +105,7 @@ func (v *verdict) write(w io.Writer, verbose bool) {
 		v.writeOutput(w, t, true)
 	}
 	for _, s := range v.handedBack {
-		fmt.Fprintf(w, "FAIL: to Base.RoundTrip: %s\n", s)
+		fmt.Fprintf(w, "FAIL: handed back to Base.RoundTrip: %s\n", s)
 	}
 	for _, s := range slices.Concat(v.stale, v.broken) {
 		fmt.Fprintf(w, "FAIL: %s\n", s)

@@ -42,7 +42,7 @@ func TestVerdict(t *testing.T) {
 			change: func(r *round) { r.known[a] = true }, says: "FAIL: p TestA/h1 is a part of a known difference and passes"},
 		{name: "known, and not there", stock: map[string]outcome{"TestB": passed}, pooled: map[string]outcome{"TestB": passed}, lists: knownA,
 			says: "FAIL: p TestA is on a list and does not exist"},
-		{name: "handed back", stock: both, pooled: both, handedBack: []string{"GET http://x/"}, says: "FAIL: to Base.RoundTrip: GET http://x/"},
+		{name: "handed back", stock: both, pooled: both, handedBack: []string{"GET http://x/"}, says: "FAIL: handed back to Base.RoundTrip: GET http://x/"},
 		{name: "leaks", stock: both, pooled: both, change: func(r *round) { r.exits["p"] = "Too many goroutines" },
 			says: "FAIL: p fails although its tests pass:\nToo many goroutines"},
 	} {
