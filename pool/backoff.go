@@ -24,6 +24,8 @@ const (
 type backoff struct {
 	failures int         // dials in a row that have failed
 	failedAt time.Time   // when the last did
+	last     error       // and why
+	brief    int         // connections in a row that died young and had served nobody
 	next     time.Time   // when the next may begin
 	spare    time.Time   // when the next that no request waits for may begin
 	timer    *time.Timer // for whichever of these is waited for and comes first; or nil
@@ -32,7 +34,8 @@ type backoff struct {
 
 // failed notes that a dial has failed. Those that were in progress together
 // count as one.
-func (b *backoff) failed(began, now time.Time) {
+func (b *backoff) failed(began, now time.Time, err error) {
+	b.last = err
 	if b.failures == 0 || !began.Before(b.failedAt) {
 		b.failures++
 	}
@@ -51,26 +54,46 @@ func (b *backoff) began(now time.Time) {
 // a half at random, so that the clients of a host that comes back do not all
 // dial at once.
 func (b *backoff) space(now time.Time) {
-	d := min(backoffFirst<<min(b.failures-1, 16), backoffMax)
-	d -= rand.N(d / 2)
+	d := delay(b.failures)
 	b.next, b.spare = now.Add(d), now.Add(spareBackoff*d)
+}
+
+func delay(failures int) time.Duration {
+	d := min(backoffFirst<<min(failures-1, 16), backoffMax)
+	return d - rand.N(d/2)
 }
 
 // over says that a dial has succeeded.
 func (b *backoff) over() {
+	b.failures, b.last, b.next = 0, nil, time.Time{}
+	if b.brief == 0 {
+		b.spare = time.Time{}
+	}
+}
+
+// gone notes that a connection has gone. A host that accepts connections and
+// hangs up at once (a balancer without a server behind it) is dialled as seldom
+// as one that is down, unless a request wants it.
+func (b *backoff) gone(c *conn) {
+	if c.uses > 0 || c.reason != "" || time.Since(c.born) > time.Second {
+		b.brief = 0
+		return
+	}
+	b.brief++
+	b.spare = time.Now().Add(spareBackoff * delay(b.brief))
+}
+
+// stop ends the wait for the next dial.
+func (b *backoff) stop() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-	*b = backoff{}
 }
 
 // heldLocked reports whether a dial must not begin yet, and if so has the group
 // look again when it may.
 func (g *group) heldLocked(spare bool) bool {
 	b := &g.backoff
-	if b.failures == 0 {
-		return false
-	}
 	at := b.next
 	if spare {
 		at = b.spare

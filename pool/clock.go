@@ -192,8 +192,7 @@ func (g *group) retireLocked(c *conn) {
 // makeRoomLocked has retired connections leave that stand in the way of a dial:
 // whoever waits does not wait for a server to close them.
 func (g *group) makeRoomLocked() {
-	limit := g.t.cfg.maxConns
-	for n := g.wantDialsLocked() - g.owned; n > 0 && limit > 0 && len(g.retired) > 0 && len(g.live)+g.dialing >= limit; n-- {
+	for n := g.wantDialsLocked() - g.owned; n > 0 && len(g.retired) > 0 && g.crammed(); n-- {
 		c := g.retired[0]
 		g.leaveLocked(c, metrics.IdleTimeout)
 		go c.close() // not under the lock; it ends with the write of a goodbye

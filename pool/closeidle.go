@@ -44,6 +44,7 @@ func (t *Transport) closeIdle(groups []*group) {
 	var leave []*conn
 	for _, g := range groups {
 		leave = append(leave, g.drain(metrics.CloseIdle)...)
+		t.forget(g) // if it was kept for MinConnsPerHost only
 	}
 	first := leave[:min(drainBatch, len(leave))]
 	for _, c := range first {

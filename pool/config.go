@@ -102,7 +102,12 @@ func (c *config) resolve(t *Transport) {
 	c.maxDials = cmpOr(t.MaxDialsPerHost, defaultMaxDials)
 	c.maxAge, c.maxRequests = t.MaxAge, t.MaxRequests
 	if c.closeAlways {
-		c.maxRequests, c.maxIdle = 1, 0
+		c.maxRequests, c.maxIdle, c.minConns = 1, 0, 0
+	}
+	for _, limit := range []int{c.maxConns, c.maxIdle, c.maxIdleAll} {
+		if limit > 0 {
+			c.minConns = min(c.minConns, limit) // what may not rest is not kept
+		}
 	}
 	c.idle = max(0, cmpOr(t.IdleTimeout, cmpOr(base.IdleConnTimeout, defaultIdleTimeout)))
 	c.longBody, c.youth = t.LongBody, youth

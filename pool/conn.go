@@ -105,8 +105,9 @@ const (
 //
 // Until the server's SETTINGS have come a connection carries one request only:
 // reservations beyond what SETTINGS then allow would block one another for
-// ever. The first response shows that they have; nothing else does if they
-// leave the limit where it was.
+// ever. The first response shows that they have, and so does a limit that they
+// change. If they leave it where it was nothing does, so that after this time
+// they are taken to have come: they follow the handshake at once.
 const settingsWait = 100 * time.Millisecond
 
 // guessedStreams is what an HTTP/2 connection allows before SETTINGS say so.
@@ -220,8 +221,14 @@ func (c *conn) takeLocked() {
 	c.tell(linger.Underway)
 	c.auditLocked()
 	if c.h2 && !c.settled && c.settler == nil {
-		c.settler = time.AfterFunc(settingsWait, c.g.dialMore)
+		c.settler = time.AfterFunc(settingsWait, c.settleLate)
 	}
+}
+
+// settleLate takes the server's SETTINGS to have come.
+func (c *conn) settleLate() {
+	c.settle()
+	c.g.dialMore()
 }
 
 // settle says that the server's SETTINGS are known, or as good as.

@@ -50,10 +50,10 @@ func (b *dialBirth) account() linger.Account {
 // dial makes a connection for the group. It is not bound to the context of the
 // request that it began for, whose values it takes: a connection that is paid
 // for joins the pool.
-func (g *group) dial(values context.Context) (*conn, error) {
+func (g *group) dial(ctx, values context.Context) (*conn, error) {
 	t := g.t
 	b := &dialBirth{proxy: g.proxy, host: g.host, watch: t.observes(Ended)}
-	var ctx context.Context = dialContext{t.cfg.life, values}
+	ctx = dialContext{ctx, values}
 	ctx = context.WithValue(ctx, birthKey{}, b)
 	if g.usesTLS() {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

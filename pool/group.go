@@ -33,11 +33,14 @@ type group struct {
 	retired  []*conn    // that rest and are not lent: their server is about to close them
 	shared   []*conn    // HTTP/2, resting or busy
 	live     map[*conn]struct{}
-	kept     int  // of live, those that may be lent, now or later
-	dialing  int  // dials in progress
-	owned    int  // those among them that a waiter relies on
-	isH2     bool // the last connection dialled speaks HTTP/2
-	streams  int  // how many requests an HTTP/2 connection carries at a time
+	kept     int        // of live, those that may be lent, now or later
+	atRest   int        // of live, those that rest
+	warmings []*warming // for which Warm waits
+	dials    []*dial    // in progress, the oldest first
+	hangs    bool       // somebody will look whether the oldest hang
+	owned    int        // those among them that a waiter relies on
+	isH2     bool       // the last connection dialled speaks HTTP/2
+	streams  int        // how many requests an HTTP/2 connection carries at a time
 	waiters  waiterQueue
 	began    uint64      // waiters so far
 	sweeper  *time.Timer // nil: not armed
@@ -158,8 +161,14 @@ func (g *group) take(ctx context.Context, req *http.Request) (lease, *waiter, er
 
 // full reports whether no further dial may begin.
 func (g *group) full() bool {
-	cfg := &g.t.cfg
-	return g.dialing >= cfg.maxDials || cfg.maxConns > 0 && len(g.live)+g.dialing >= cfg.maxConns
+	return len(g.dials) >= g.t.cfg.maxDials || g.crammed()
+}
+
+// crammed reports whether there may be no more connections than there are, or
+// are being dialled.
+func (g *group) crammed() bool {
+	limit := g.t.cfg.maxConns
+	return limit > 0 && len(g.live)+len(g.dials) >= limit
 }
 
 // pickLocked returns a connection with a free slot, or nil.
@@ -239,6 +248,7 @@ func (g *group) restLocked(c *conn) {
 		g.insertLocked(c)
 	}
 	g.need.busy--
+	g.atRest++
 	g.t.resting.Add(1)
 	c.life.Rest()
 }
@@ -262,6 +272,7 @@ func (g *group) wakeLocked(c *conn) {
 		g.resting = remove(g.resting, c)
 	}
 	g.need.woke()
+	g.atRest--
 	g.t.resting.Add(-1)
 	c.life.Busy()
 }
@@ -291,6 +302,7 @@ func (g *group) removeLocked(c *conn) {
 	g.leaveLocked(c, reason)
 	c.where = gone
 	delete(g.live, c)
+	g.backoff.gone(c)
 	g.dialLocked() // there may be room for another now
 }
 

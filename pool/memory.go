@@ -24,7 +24,7 @@ func (t *Transport) forget(g *group) {
 
 // emptyLocked reports whether the group has nothing left, and nothing to do.
 func (g *group) emptyLocked() bool {
-	return len(g.live) == 0 && g.dialing == 0 && g.waiters.len == 0 &&
+	return len(g.live) == 0 && len(g.dials) == 0 && len(g.warmings) == 0 && g.waiters.len == 0 &&
 		(g.closed || g.draining || g.t.cfg.minConns == 0)
 }
 

@@ -17,8 +17,11 @@ func (c *conn) overdueLocked(now time.Time) bool {
 	return c.where == resting && (passed(c.idleUntil, now) || passed(c.lendUntil, now))
 }
 
-// passed reports whether t, unless it is zero, has come, by the wall clock.
-func passed(t, now time.Time) bool { return !t.IsZero() && now.UnixNano() >= t.UnixNano() }
+// passed reports whether t, unless it is zero, has come by either clock: the wall
+// clock may also have been set back.
+func passed(t, now time.Time) bool {
+	return !t.IsZero() && (!now.Before(t) || now.UnixNano() >= t.UnixNano())
+}
 
 // armLocked sees to it that the sweeper comes when something is due for c, which
 // has just come to rest.
@@ -154,7 +157,8 @@ func (g *group) sweep() {
 	}
 	leave = append(leave, g.excessLocked(now)...)
 	g.rearmLocked(now)
-	g.dialLocked() // in the place of those that have retired
+	g.serveLocked() // with those that may be lent after all
+	g.dialLocked()  // in the place of those that have retired
 	g.mu.Unlock()
 	for _, c := range ping {
 		go c.ping()
@@ -176,11 +180,7 @@ func (g *group) surplusLocked(c *conn) *conn {
 	if limit == 0 && !g.t.cfg.closeAlways {
 		return nil
 	}
-	n := 0
-	for range g.restingLocked {
-		n++
-	}
-	if n <= limit {
+	if g.atRest-len(g.retired) <= limit {
 		return nil
 	}
 	g.leaveLocked(c, metrics.MaxIdle)
@@ -248,12 +248,16 @@ func (g *group) drain(reason string) []*conn {
 func (g *group) shutdown() {
 	g.mu.Lock()
 	g.closed = true
-	g.failLocked(&Error{Op: "lease", Key: g.key, Err: ErrClosed})
+	err := &Error{Op: "lease", Key: g.key, Err: ErrClosed}
+	g.failLocked(err)
+	for len(g.warmings) > 0 {
+		g.warmedLocked(g.warmings[0], err)
+	}
 	if g.sweeper != nil {
 		g.sweeper.Stop()
 		g.sweeper = nil
 	}
-	g.backoff.over()
+	g.backoff.stop()
 	if g.memory != nil {
 		g.memory.Stop()
 	}

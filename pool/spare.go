@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
@@ -22,6 +23,26 @@ func (g *group) dialSpareLocked(old *conn) bool {
 	return true
 }
 
+// dialSparesLocked begins the dials that Warm and MinConnsPerHost want.
+func (g *group) dialSparesLocked() {
+	for _, w := range slices.Clone(g.warmings) {
+		for w.todo > 0 && !g.full() && !g.heldLocked(false) && g.t.enter() {
+			w.todo--
+			w.running++
+			g.beginDialLocked(&dial{upTo: g.began, warms: w}, w.ctx)
+		}
+		if w.running == 0 && g.crammed() {
+			g.warmedLocked(w, nil) // there may be no more
+		}
+	}
+	cfg := &g.t.cfg
+	for g.kept+len(g.dials) < cfg.minConns && !g.closed && !g.draining {
+		if cfg.maxIdleAll > 0 && int(g.t.resting.Load()) >= cfg.maxIdleAll || !g.dialSpareLocked(nil) {
+			return
+		}
+	}
+}
+
 // replaceLocked has a connection dialled in the place of c, which was just
 // lent, if c is old, or so that those beside it do not fill up.
 func (g *group) replaceLocked(c *conn, now time.Time) {
@@ -29,7 +50,7 @@ func (g *group) replaceLocked(c *conn, now time.Time) {
 	case g.closed, g.t.cfg.closeAlways: // nothing may rest
 	case !c.oldAt.IsZero() && now.After(c.oldAt) && !c.replacing:
 		c.replacing = g.dialSpareLocked(c)
-	case c.h2 && g.dialing == 0 && g.crowdedLocked(c):
+	case c.h2 && len(g.dials) == 0 && g.crowdedLocked(c):
 		g.dialSpareLocked(nil)
 	}
 }

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
@@ -26,7 +28,11 @@ type dial struct {
 	owner    *waiter // or nil, when nobody may rely on it any more: it may hang
 	upTo     uint64  // waiters there had been when it began
 	began    time.Time
-	replaces *conn // or nil
+	replaces *conn    // or nil
+	warms    *warming // or nil
+
+	cancel    context.CancelFunc
+	abandoned bool // the group counts it no more
 }
 
 // A result is what a waiter is given: a lease whose slot is not reserved yet, or an error.
@@ -100,6 +106,7 @@ func (g *group) await(ctx context.Context, w *waiter) (lease, error) {
 	g.mu.Lock()
 	given := !g.waiters.remove(w)
 	g.disownLocked(w)
+	failures, last := g.backoff.failures, g.backoff.last
 	g.dialLocked() // others may have relied on its dial, which may hang
 	g.mu.Unlock()
 	if given {
@@ -111,6 +118,10 @@ func (g *group) await(ctx context.Context, w *waiter) (lease, error) {
 	err := context.Cause(ctx)
 	if err == errCanceled() {
 		err = errCanceledWaiting()
+	}
+	if last != nil {
+		// Say what it was waiting for.
+		err = &Error{Op: "dial", Key: g.key, Failures: failures, Err: fmt.Errorf("%w, while dials fail: %w", err, last)}
 	}
 	return lease{}, err
 }
@@ -133,6 +144,7 @@ func (c *conn) giveBack() {
 
 // dialLocked begins the dials that the waiters need and the limits allow.
 func (g *group) dialLocked() {
+	g.abandonHungLocked()
 	w := g.waiters.head
 	for !g.full() && g.owned < g.wantDialsLocked() && !g.heldLocked(false) {
 		for w != nil && w.dial != nil {
@@ -147,11 +159,7 @@ func (g *group) dialLocked() {
 		g.beginDialLocked(d, w.ctx)
 	}
 	g.makeRoomLocked()
-	for g.kept+g.dialing < g.t.cfg.minConns && !g.closed && !g.draining {
-		if !g.dialSpareLocked(nil) {
-			return
-		}
-	}
+	g.dialSparesLocked()
 }
 
 // wantDialsLocked returns how many dials should be in progress: one for each
@@ -185,9 +193,12 @@ func (g *group) dialMore() {
 func (g *group) beginDialLocked(d *dial, values context.Context) {
 	d.began = time.Now()
 	g.backoff.began(d.began)
-	g.dialing++
+	g.dials = append(g.dials, d)
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(g.t.cfg.life)
 	go func() {
-		c, err := g.dial(values)
+		defer d.cancel()
+		c, err := g.dial(ctx, values)
 		if err != nil {
 			g.dialFailed(d, err)
 			g.t.exit()
@@ -196,6 +207,47 @@ func (g *group) beginDialLocked(d *dial, values context.Context) {
 		}
 		g.dialed(d, c)
 	}()
+}
+
+// hungAfter is how long a dial that nobody relies on any more may stand in the
+// way of one that a request waits for.
+const hungAfter = time.Second
+
+// abandonHungLocked gives up dials that hang, if the limits are used up by them.
+// Their requests have given them up before.
+func (g *group) abandonHungLocked() {
+	var next time.Time
+	for i := 0; i < len(g.dials) && g.full() && g.owned < g.wantDialsLocked(); {
+		d := g.dials[i]
+		hung := d.began.Add(hungAfter)
+		switch {
+		case d.owner != nil, d.warms != nil:
+			i++
+		case time.Now().Before(hung):
+			next = earlier(next, hung)
+			i++
+		default:
+			d.abandoned = true
+			d.cancel()
+			g.dials = slices.Delete(g.dials, i, i+1)
+		}
+	}
+	if !next.IsZero() && !g.hangs {
+		g.hangs = true
+		time.AfterFunc(time.Until(next), func() {
+			g.mu.Lock()
+			g.hangs = false
+			g.dialLocked()
+			g.mu.Unlock()
+		})
+	}
+}
+
+// endDialLocked takes d off the list.
+func (g *group) endDialLocked(d *dial) {
+	if i := slices.Index(g.dials, d); i >= 0 {
+		g.dials = slices.Delete(g.dials, i, i+1)
+	}
 }
 
 // disownLocked lets w's dial go on for nobody in particular.
@@ -212,7 +264,8 @@ func (g *group) disownLocked(w *waiter) {
 // and has no dial of its own in progress, to the one that is first.
 func (g *group) dialed(d *dial, c *conn) {
 	g.mu.Lock()
-	g.dialing--
+	g.endDialLocked(d)
+	tooMany := d.abandoned && g.crammed()
 	w := d.owner
 	if w != nil {
 		g.disownLocked(w)
@@ -225,11 +278,17 @@ func (g *group) dialed(d *dial, c *conn) {
 	g.addLocked(c)
 	old := g.replacedLocked(d.replaces)
 	surplus := c
-	if w == nil && g.t.cfg.closeAlways {
-		// A connection is for one request, and that has gone.
+	if tooMany || w == nil && g.t.cfg.closeAlways {
+		// It comes after all. Or a connection is for one request, and that has gone.
 		g.leaveLocked(c, metrics.MaxIdle)
 	} else {
 		surplus = g.returnLocked(c)
+	}
+	if d.warms != nil {
+		d.warms.running--
+		if d.warms.todo+d.warms.running == 0 {
+			g.warmedLocked(d.warms, nil)
+		}
 	}
 	g.dialLocked()
 	g.mu.Unlock()
@@ -240,14 +299,16 @@ func (g *group) dialed(d *dial, c *conn) {
 	c.onState() // it may have died before its hook was set
 }
 
-// dialFailed gives the error to the waiter that the dial was for, and to those
-// who were there when it began and had none of their own: they have waited for
-// just this. It returns the error as they get it.
-func (g *group) dialFailed(d *dial, err error) error {
+// dialFailed gives the error to the waiter that the dial was for. If there is
+// nothing else to wait for, neither another dial nor, where connections are
+// limited, one of them, those get it too who were there when it began.
+func (g *group) dialFailed(d *dial, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dialing--
-	g.backoff.failed(d.began, time.Now())
+	g.endDialLocked(d)
+	if !d.abandoned {
+		g.backoff.failed(d.began, time.Now(), err)
+	}
 	if d.replaces != nil {
 		d.replaces.replacing = false
 	}
@@ -256,16 +317,20 @@ func (g *group) dialFailed(d *dial, err error) error {
 	if owner != nil {
 		g.disownLocked(owner)
 	}
+	nothing := owner != nil && len(g.dials) == 0 && (g.kept == 0 || g.t.cfg.maxConns == 0)
 	for w := g.waiters.head; w != nil && w.seq <= d.upTo; {
 		next := w.next
-		if w == owner || owner != nil && w.dial == nil {
+		if w == owner || nothing {
 			g.waiters.remove(w)
 			w.ready <- result{err: err}
 		}
 		w = next
 	}
+	if d.warms != nil {
+		d.warms.running--
+		g.warmedLocked(d.warms, err)
+	}
 	g.dialLocked()
-	return err
 }
 
 // failLocked gives err to everybody who waits.

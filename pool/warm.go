@@ -2,83 +2,73 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net/url"
-	"time"
-
-	"golang.org/x/sync/errgroup"
+	"slices"
 )
+
+// A warming is a call of Warm. It is guarded by the group's mu.
+type warming struct {
+	ctx     context.Context // whose values its dials take
+	todo    int             // dials that have not begun
+	running int             // dials in progress
+	done    chan error      // holds one
+}
 
 // warm has connections dialled until n of the key rest.
 func (t *Transport) warm(ctx context.Context, key Key, proxy *url.URL, n int) error {
-	dials, ctx := errgroup.WithContext(ctx)
-	dials.SetLimit(t.cfg.maxDials)
-	g, err := t.group(key, proxy)
+	if t.cfg.closeAlways {
+		return errors.New("pool: nothing to warm: no connection may rest")
+	}
+	for _, limit := range []int{t.cfg.maxIdle, t.cfg.maxIdleAll} {
+		if limit > 0 {
+			n = min(n, limit)
+		}
+	}
+	w := &warming{ctx: ctx, done: make(chan error, 1)}
+	g, err := t.beginWarm(key, proxy, w, n)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	for c := range g.restingLocked {
-		if !c.retired {
-			n--
-		}
-	}
-	if limit := t.cfg.maxConns; limit > 0 {
-		n = min(n, limit-len(g.live)-g.dialing)
-	}
-	g.mu.Unlock()
-	for range max(0, n) {
-		dials.Go(func() error { return t.warmOne(ctx, key, proxy) })
-	}
-	return dials.Wait()
-}
-
-// warmOne dials one connection, which joins the group also when ctx has ended
-// meanwhile.
-func (t *Transport) warmOne(ctx context.Context, key Key, proxy *url.URL) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	g, err := t.beginWarm(key, proxy)
-	if err != nil {
-		return err
-	}
-	result := make(chan error, 1)
-	d := &dial{began: time.Now()}
-	go func() {
-		c, err := g.dial(ctx)
-		if err == nil {
-			g.dialed(d, c)
-		} else {
-			err = g.dialFailed(d, err)
-			t.exit()
-			t.forget(g)
-		}
-		result <- err
-	}()
 	select {
-	case err := <-result:
+	case err := <-w.done:
 		return err
 	case <-ctx.Done():
+		g.mu.Lock()
+		g.warmedLocked(w, nil) // what is being dialled joins the group
+		g.mu.Unlock()
 		return context.Cause(ctx)
 	}
 }
 
-// beginWarm counts a dial in the group of the key, which keeps the group alive.
-func (t *Transport) beginWarm(key Key, proxy *url.URL) (*group, error) {
+// beginWarm has the group of the key dial for w.
+func (t *Transport) beginWarm(key Key, proxy *url.URL, w *warming, n int) (*group, error) {
 	for {
 		g, err := t.group(key, proxy)
 		if err != nil {
 			return nil, err
 		}
 		g.mu.Lock()
-		alive := !g.dead && !g.closed && t.enter()
-		if alive {
-			g.dialing++
-			g.draining = false
+		if g.dead || g.closed {
+			g.mu.Unlock()
+			continue
 		}
+		g.draining = false
+		g.warmings = append(g.warmings, w)
+		if w.todo = max(0, n-(g.atRest-len(g.retired))); w.todo == 0 {
+			g.warmedLocked(w, nil)
+		}
+		g.dialLocked()
 		g.mu.Unlock()
-		if alive {
-			return g, nil
-		}
+		return g, nil
+	}
+}
+
+// warmedLocked ends a warming, if that has not been.
+func (g *group) warmedLocked(w *warming, err error) {
+	if i := slices.Index(g.warmings, w); i >= 0 {
+		g.warmings = slices.Delete(g.warmings, i, i+1)
+		w.todo = 0
+		w.done <- err
 	}
 }
