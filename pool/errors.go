@@ -25,10 +25,15 @@ var (
 // connection. It unwraps to the error that [http.Transport] would return, and
 // so to net's and syscall's.
 //
-// Some errors are returned as they are, so that programs which compare them
-// still can: a context's end or its cause, and what comes from functions and
+// Some errors are returned as they are, so that programs which compare them, or
+// assert their type, still can: a context's end or its cause, [io.EOF] from a
+// server that hangs up, a [tls.RecordHeaderError], a
+// [*tls.CertificateVerificationError], and what comes from functions and
 // connections of the user's own. So are the errors of a response's body, which
 // is an [io.Reader].
+//
+// Every Error is a [net.Error], also one whose cause is none: its Timeout and
+// Temporary report false then.
 type Error struct {
 	Op  string // what failed: "lease", "dial", "roundtrip"
 	Key Key    // whose connection it was, or was wanted
@@ -68,8 +73,7 @@ func (e *Error) Timeout() bool {
 	return ok && t.Timeout()
 }
 
-// Temporary reports whether the cause says that it is temporary. It makes an
-// Error a [net.Error], which net/http's own are.
+// Temporary reports whether the cause says that it is temporary.
 func (e *Error) Temporary() bool {
 	t, ok := errors.AsType[interface {
 		error
@@ -81,8 +85,8 @@ func (e *Error) Temporary() bool {
 // explainDial returns the error of a dial as a request gets it. The group's mu
 // must be held.
 func (g *group) explainDial(err error) error {
-	if _, ok := err.(tls.RecordHeaderError); ok || !ofNetwork(err) {
-		return err // http.Client looks for the type just so
+	if comparedAsIs(err) || !ofNetwork(err) {
+		return err
 	}
 	return &Error{Op: "dial", Key: g.key, Failures: g.backoff.failures, Err: err}
 }
@@ -91,10 +95,20 @@ func (g *group) explainDial(err error) error {
 // gets it.
 func (l lease) explain(err error) error {
 	lost := l.c.nc != nil && !l.c.h2 && kindOf(err) != otherFailure || l.c.h2 && lostPing(err)
-	if err = plain(err); !lost && !ofNetwork(err) {
+	if err = plain(err); comparedAsIs(err) || !lost && !ofNetwork(err) {
 		return err
 	}
 	return &Error{Op: "roundtrip", Key: l.c.g.key, Reused: l.reused, Err: err}
+}
+
+// comparedAsIs reports whether programs, http.Client among them, look for the
+// error without unwrapping what http.Transport returns.
+func comparedAsIs(err error) bool {
+	switch err.(type) {
+	case tls.RecordHeaderError, *tls.CertificateVerificationError:
+		return true
+	}
+	return err == io.EOF
 }
 
 // ofNetwork reports whether the error began in the standard library's network

@@ -2,11 +2,14 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -51,7 +54,7 @@ func TestErrors(t *testing.T) {
 		{name: "unknown host", url: "http://host.invalid:1/", op: "dial"},
 		{name: "reset", url: srv.URL + "/reset", is: syscall.ECONNRESET, op: "roundtrip"},
 		{name: "reset, reused", url: srv.URL + "/reset", post: true, is: syscall.ECONNRESET, op: "roundtrip", reused: true},
-		{name: "closed", url: srv.URL + "/eof", is: io.EOF, op: "roundtrip"},
+		{name: "closed", url: srv.URL + "/eof", is: io.EOF},
 		{name: "header timeout", url: srv.URL + "/hang", op: "roundtrip", timeout: true},
 		{name: "cancelled before", url: srv.URL, is: context.Canceled,
 			ctx: func(context.Context) (context.Context, context.CancelFunc) { return ended, cancel }},
@@ -94,13 +97,16 @@ func TestErrors(t *testing.T) {
 			if tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("%v is not %v", err, tt.is)
 			}
+			if tt.is == io.EOF && ue.Err != io.EOF {
+				t.Errorf("%#v, want io.EOF itself", ue.Err)
+			}
 			if ue.Timeout() != tt.timeout {
 				t.Errorf("%v: Timeout() = %t", err, ue.Timeout())
 			}
 			pe, ok := errors.AsType[*Error](err)
 			switch {
 			case tt.op == "" && ok:
-				t.Errorf("%v is a *pool.Error, want the context's own", err)
+				t.Errorf("%v is a *pool.Error, want the cause itself", err)
 			case tt.op != "" && (!ok || pe.Op != tt.op || pe.Reused != tt.reused || pe.Key.Scheme != "http"):
 				t.Errorf("%#v, want a *pool.Error of %s, reused %t", ue.Err, tt.op, tt.reused)
 			}
@@ -112,6 +118,44 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	base.CloseIdleConnections()
+}
+
+// TestErrorsOfHandshakes: programs look for these without unwrapping.
+func TestErrorsOfHandshakes(t *testing.T) {
+	srv, base := newServer(t, "https", hello)
+	base.TLSClientConfig = nil // without the test's root
+	hangUp, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer hangUp.Close()
+	wg.Go(func() {
+		for {
+			c, err := hangUp.Accept()
+			if err != nil {
+				return
+			}
+			io.CopyN(io.Discard, c, 5) // the header of a record
+			c.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	})
+	tr := &Transport{Base: base.Clone()}
+	defer shutdown(t, tr)
+	defer base.CloseIdleConnections()
+	for _, u := range []string{srv.URL, "https://" + hangUp.Addr().String()} {
+		_, got := tr.RoundTrip(mustRequest(t, u))
+		_, want := base.RoundTrip(mustRequest(t, u))
+		if g, w := reflect.TypeOf(got), reflect.TypeOf(want); g != w || got.Error() != want.Error() {
+			t.Errorf("%v %q, stock says %v %q", g, got, w, want)
+		}
+		if _, ok := got.(*tls.CertificateVerificationError); !ok && got != io.EOF {
+			t.Errorf("%#v, want a *tls.CertificateVerificationError or io.EOF", got)
+		}
+	}
 }
 
 // closedPort returns a URL at which nobody listens.
