@@ -1,14 +1,19 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -154,6 +159,31 @@ func TestErrorsOfHandshakes(t *testing.T) {
 		}
 		if _, ok := got.(*tls.CertificateVerificationError); !ok && got != io.EOF {
 			t.Errorf("%#v, want a *tls.CertificateVerificationError or io.EOF", got)
+		}
+	}
+}
+
+// TestNoPassword: nothing that shows a Key shows the proxy's password.
+func TestNoPassword(t *testing.T) {
+	k := Key{Scheme: "https", Address: "host:443", Proxy: "http://u:secret@host:1"}
+	for _, v := range []any{
+		k, &k, map[Key]int{k: 1}, Event{Kind: Born, Key: k}, &Event{Kind: Born, Key: k}, &Error{Op: "dial", Key: k, Err: io.ErrUnexpectedEOF},
+		&Error{Op: "lease", Key: k, Err: ErrBusy},
+	} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+		var logged bytes.Buffer
+		slog.New(slog.NewJSONHandler(&logged, nil)).Info("", "v", v)
+		slog.New(slog.NewTextHandler(&logged, nil)).Info("", "v", v)
+		for _, got := range []string{string(text), logged.String(), fmt.Sprintf("%v %+v", v, v)} {
+			if strings.Contains(got, "secret") || strings.Contains(got, "ERROR") {
+				t.Errorf("%T: %s", v, got)
+			}
+		}
+		if !strings.Contains(string(text), "via http://u:xxxxx@host:1") {
+			t.Errorf("%T: %s does not name the proxy", v, text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,6 +33,12 @@ func (k Key) String() string {
 	}
 	return s
 }
+
+// MarshalText returns String: a Key in JSON has no password either.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// LogValue returns String.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 func redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
