@@ -3,6 +3,7 @@ package pool
 import (
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
@@ -26,12 +27,16 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // CloseIdleHost does what CloseIdleConnections does, for the connections to one
-// host only: "example.com", which means all its ports, or "example.com:443".
-// Those through a proxy that serves several hosts are not among them, unless it
-// is the proxy that is named.
+// host only: "example.com", which means all its ports, or "example.com:443". An IPv6
+// address without a port may be in brackets or not. Connections through a proxy
+// that serves several hosts are not among them, unless it is the proxy that is
+// named.
 func (t *Transport) CloseIdleHost(host string) {
 	if t.init() != nil {
 		return
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]") // as net.SplitHostPort returns it
 	}
 	t.closeIdle(slices.DeleteFunc(t.allGroups(), func(g *group) bool {
 		address := g.key.host()

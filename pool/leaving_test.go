@@ -265,6 +265,17 @@ func TestCloseIdleHost(t *testing.T) {
 		get(t, tr, "http://a.test:81/")
 		tr.CloseIdleHost("a.test")
 		rest("b.test:80")
+		for _, host := range []string{"[::1]", "::1"} {
+			get(t, tr, "http://[::1]/")
+			get(t, tr, "http://[::1]:81/")
+			rest("[::1]:80", "[::1]:81", "b.test:80")
+			tr.CloseIdleHost(host)
+			rest("b.test:80")
+		}
+		get(t, tr, "http://[::1]/")
+		get(t, tr, "http://[::1]:81/")
+		tr.CloseIdleHost("[::1]:81")
+		rest("[::1]:80", "b.test:80")
 		shutdown(t, tr)
 	})
 }
