@@ -3,10 +3,12 @@ package pool
 import (
 	"bytes"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +76,58 @@ func TestEvents(t *testing.T) {
 	}
 	if n := strings.Count(logged.String(), "\n"); n != len(want) || !strings.Contains(logged.String(), "reason=shutdown") {
 		t.Errorf("%d lines are logged, want %d:\n%s", n, len(want), logged.String())
+	}
+}
+
+// TestEventsHTTP2: all that happens to an HTTP/2 connection is told as such.
+func TestEventsHTTP2(t *testing.T) {
+	srv, base := newServer(t, "h2", hello)
+	var r record
+	tr := &Transport{Base: base, Events: r.add}
+	get(t, tr, srv.URL)
+	get(t, tr, srv.URL)
+	shutdown(t, tr)
+
+	// They are counted, since those of several goroutines are told in any order.
+	want := map[EventKind]int{Born: 1, Waited: 1, Leased: 2, Returned: 2, Leaving: 1, Ended: 1}
+	netlab.Eventually(t, 10*time.Second, "the last event", func() bool { return len(r.all()) >= 8 })
+	got := make(map[EventKind]int)
+	for i, e := range r.all() {
+		got[e.Kind]++
+		switch {
+		case e.Key.Scheme != "https", e.Kind != Waited && (e.Conn != 1 || !e.HTTP2):
+			t.Errorf("event %d: %+v", i, e)
+		case e.Kind == Leased && e.Reused != (got[Leased] > 1), e.Kind == Leaving && e.Reason != metrics.Shutdown:
+			t.Errorf("event %d: %+v", i, e)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("events %v, want %v", r.kinds(), want)
+	}
+}
+
+// TestEventOfReplay: a request whose connection died under it says so.
+func TestEventOfReplay(t *testing.T) {
+	var n atomic.Int32
+	url := "http://" + dyingServer(t, &n)
+	var r record
+	tr := &Transport{Events: r.add}
+	get(t, tr, url)
+	get(t, tr, url)
+	shutdown(t, tr)
+	var told []Event
+	for _, e := range r.all() {
+		if e.Kind == Replayed {
+			told = append(told, e)
+		}
+	}
+	if len(told) != 1 || told[0].Conn != 1 || told[0].Key.Scheme != "http" || told[0].HTTP2 || told[0].Err == nil {
+		t.Fatalf("replays %+v, want one of connection 1", told)
+	}
+	leased := func(e Event) bool { return e.Kind == Leased && e.Conn == 2 }
+	replayed := func(e Event) bool { return e.Kind == Replayed }
+	if e := r.all(); slices.IndexFunc(e, replayed) > slices.IndexFunc(e, leased) {
+		t.Errorf("%v: the second connection is lent before the replay", r.kinds())
 	}
 }
 
