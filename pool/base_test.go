@@ -361,7 +361,7 @@ func TestBadInput(t *testing.T) {
 
 	var ce *ConfigError
 	for _, tr := range []*Transport{
-		{MaxConnsPerHost: -1}, {MaxWaiters: -1}, {MaxDialsPerHost: -1}, {MaxAge: -1}, {MaxRequests: -1}, {LongBody: -1},
+		{MaxConnsPerHost: -1}, {MinConnsPerHost: -1}, {MaxWaiters: -1}, {MaxDialsPerHost: -1}, {MaxAge: -1}, {MaxRequests: -1}, {LongBody: -1},
 		{Order: 9}, {Ping: PingConfig{Interval: -1}}, {Ping: PingConfig{Timeout: -1}}, {Ping: PingConfig{Path: "x"}},
 	} {
 		if _, err := tr.RoundTrip(&http.Request{URL: u, Header: http.Header{}}); !errors.As(err, &ce) {

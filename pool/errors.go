@@ -13,13 +13,13 @@ var (
 	// been shut down.
 	ErrClosed = errors.New("transport is shut down")
 
-	// ErrNilRequest is the error of RoundTrip without a request.
-	ErrNilRequest = errors.New("pool: nil *http.Request")
-
 	// ErrBusy is wrapped by the error of a request that would have to wait
 	// when Transport.MaxWaiters others do.
 	ErrBusy = errors.New("too many requests wait for a connection")
 )
+
+// errNilRequest is the error of RoundTrip without a request.
+var errNilRequest = errors.New("pool: nil *http.Request")
 
 // An Error is a request that failed for want of a connection, or with its
 // connection. It unwraps to the error that [http.Transport] would return, and

@@ -312,8 +312,8 @@ func mustRequest(t *testing.T, url string) *http.Request {
 
 // TestNilRequest: no panic.
 func TestNilRequest(t *testing.T) {
-	if _, err := new(Transport).RoundTrip(nil); !errors.Is(err, ErrNilRequest) {
-		t.Errorf("got %v, want ErrNilRequest", err)
+	if _, err := new(Transport).RoundTrip(nil); !errors.Is(err, errNilRequest) {
+		t.Errorf("got %v, want errNilRequest", err)
 	}
 }
 

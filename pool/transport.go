@@ -161,7 +161,7 @@ const (
 // when MaxWaiters requests wait already.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req == nil {
-		return nil, ErrNilRequest
+		return nil, errNilRequest
 	}
 	if err := t.init(); err != nil {
 		closeBody(req)
