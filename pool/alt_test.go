@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -194,3 +195,35 @@ type failedProto struct{ err error }
 
 func (p failedProto) RoundTrip(*http.Request) (*http.Response, error) { return nil, p.err }
 func (p failedProto) RoundTripErr() error                             { return p.err }
+
+// TestForeignHTTP2: a Logger is told, once, of an HTTP/2 that is not used, and
+// not of net/http's own.
+func TestForeignHTTP2(t *testing.T) {
+	foreign := map[string]nextProto{"h2": func(string, *tls.Conn) http.RoundTripper { return nil }}
+	used := &http.Transport{}
+	used.CloseIdleConnections() // sets it up
+	if used.TLSNextProto["h2"] == nil {
+		t.Fatal("net/http has not set up its HTTP/2")
+	}
+	for _, tt := range []struct {
+		name string
+		base *http.Transport
+		want int
+	}{
+		{"none", nil, 0},
+		{"unused", new(http.Transport), 0},
+		{"used", used, 0},
+		{"clone", used.Clone(), 0},
+		{"switched off", &http.Transport{TLSNextProto: map[string]nextProto{}}, 0},
+		{"foreign", &http.Transport{TLSNextProto: foreign}, 1},
+		{"foreign, HTTP/1.1 only", &http.Transport{TLSNextProto: foreign, Protocols: speaking("https")}, 0},
+	} {
+		var logged bytes.Buffer
+		tr := &Transport{Base: tt.base, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
+		tr.CloseIdleConnections()
+		shutdown(t, tr)
+		if n := strings.Count(logged.String(), "level=WARN"); n != tt.want {
+			t.Errorf("%s: %d warnings, want %d: %s", tt.name, n, tt.want, logged.String())
+		}
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -121,6 +123,20 @@ func (c *config) resolve(t *Transport) {
 	c.h1 = httpOneOnly(c.any)
 	c.pingHTTP2 = pingsHTTP2(c.any) && (c.any.Protocols.HTTP2() || c.any.Protocols.UnencryptedHTTP2())
 	c.h2c = c.any.Protocols.UnencryptedHTTP2() && !c.any.Protocols.HTTP1()
+	if t.Logger != nil && c.any.Protocols.HTTP2() && !c.foreignHTTPS && foreignHTTP2(base) {
+		t.Logger.Warn("HTTP/2 set up by another package is replaced by net/http's: only Base.HTTP2 has settings for it")
+	}
+}
+
+// foreignHTTP2 reports whether base was given an HTTP/2 that is not net/http's
+// own, as golang.org/x/net/http2 does. Its settings are out of reach.
+func foreignHTTP2(base *http.Transport) bool {
+	upgrade := base.TLSNextProto["h2"]
+	if upgrade == nil {
+		return false
+	}
+	f := runtime.FuncForPC(reflect.ValueOf(upgrade).Pointer())
+	return f != nil && !strings.HasPrefix(f.Name(), "net/http.") && !strings.HasPrefix(f.Name(), "net/http/")
 }
 
 // cmpOr returns v, or def if v is zero.

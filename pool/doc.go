@@ -21,11 +21,12 @@
 //	                                                       closed ──► farewell ──► ended
 //
 // A dialled connection goes to the request that it was dialled for; if that has
-// gone, to the one that has waited for the longest time; or it rests. A request takes a connection that rests, after a look at its
-// socket; else it waits for whichever comes first, one that is returned or one
-// that is dialled for it. The connection returns when the response's body has
-// been read or closed. It leaves by idle time, age and number of requests, by
-// need, or because the server says so, and package linger ends it.
+// gone, to the one that has waited for the longest time; or it rests. A request
+// takes a connection that rests, after a look at its socket; else it waits for
+// whichever comes first, one that is returned or one that is dialled for it. The
+// connection returns when the response's body has been read or closed. It leaves
+// by idle time, age and number of requests, by need, or because the server says
+// so, and package linger ends it.
 //
 // # Dials
 //
@@ -110,22 +111,39 @@
 // # What it does not do
 //
 // Requests for schemes that Base has a protocol of the user's own for
-// (RegisterProtocol) are Base's to serve, outside the pool. A Base whose HTTP/2
-// was set up with golang.org/x/net/http2 keeps its Transport.HTTP2 settings and
-// no others. Settings of Base that change after the first request are not seen.
-// The deprecated CancelRequest is for HTTP/1.1 only.
+// (RegisterProtocol) are Base's to serve, outside the pool. Settings of Base
+// that change after the first request are not seen. The deprecated CancelRequest
+// is for HTTP/1.1 only.
+//
+// A Base whose HTTP/2 was set up with golang.org/x/net/http2 (ConfigureTransport,
+// ConfigureTransports) keeps its Transport.HTTP2 settings and no others: in the
+// place of the other package's ReadIdleTimeout, which is lost, set
+// Base.HTTP2.SendPingTimeout or Ping. Logger is told of it.
+// Base.HTTP2.StrictMaxConcurrentRequests is not heeded: where an HTTP/2
+// connection is full another is dialled, as MaxConnsPerHost allows.
+//
 // http.Client knows http.Transport by its type and spares it a goroutine for
 // each request under Client.Timeout; any other RoundTripper pays for that one.
+// With any other, the text "(Client.Timeout exceeded while awaiting headers)"
+// may be missing from the error too, which is a timeout all the same.
+//
+// Other code asserts that http.DefaultTransport is an *http.Transport: do not
+// put a pool there.
+//
+// The Conn of httptrace.GotConnInfo is a [*linger.Conn], also for https, where
+// net/http has a *net.TCPConn or a *tls.Conn. What a dial function of the user's
+// own returns, if that is no *net.TCPConn, is passed on as it is.
 //
 // # Ownership and locks
 //
-// There are two locks: Transport.mu guards the map of groups, and group.mu all
-// that changes in a group and its connections. The first is taken before the
+// Two locks order the rest: Transport.mu guards the map of groups, and group.mu
+// all that changes in a group and its connections. The first is taken before the
 // second. Nothing is called out to under either but the ledger of package
-// metrics, which calls nobody.
+// metrics, which calls nobody, and what tells a ClientConn's state or reserves
+// it, which takes locks of net/http's, or that of an altConn, last.
 //
-// The list of a group's open bodies has a lock of its own, under which no other
-// is taken.
+// Each other lock is held alone: that of a group's open bodies (bodies.mu), of
+// the calm hosts, of an observedLife, and of the sites.
 //
 // Each goroutine has an end: a dial is ended by its Dialer's timeout or by
 // Shutdown, a drain by its bounds, a ping by its timeout, a farewell by its Policy.

@@ -117,7 +117,8 @@ type Transport struct {
 
 	// Logger is told of the same, at level Debug, and of what is wrong with the
 	// program (response bodies that were not closed, or are open for long) at
-	// level Warn, once for each line of the program.
+	// level Warn, once for each line of the program. Once it is told, at level
+	// Warn, of a Base with an HTTP/2 that is not net/http's.
 	// If nil, nobody is.
 	Logger *slog.Logger
 
