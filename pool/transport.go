@@ -49,6 +49,7 @@ type Transport struct {
 	// MaxIdlePerHost bounds the connections of one host that rest.
 	// If zero, it is Base's MaxIdleConnsPerHost, and unlimited if Base has
 	// none: connections leave by time, not because they are the third.
+	// Base's MaxIdleConns, if set, bounds those of all hosts together.
 	// If negative, no connection rests: each request is its connection's last.
 	MaxIdlePerHost int
 
