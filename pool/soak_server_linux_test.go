@@ -21,6 +21,7 @@ import (
 
 const (
 	soakHosts     = 50
+	soakRest      = 500 * time.Millisecond
 	soakPort      = 8443 // of our client's servers
 	soakStockPort = 8444 // of stock net/http's, so that the kernel's sockets can be told apart
 )
@@ -28,6 +29,15 @@ const (
 // soakHost returns the address of the i-th host, and what it speaks.
 func soakHost(i int) (addr netip.Addr, proto string) {
 	return netip.AddrFrom4([4]byte{127, 0, 1, byte(i + 1)}), protos[i%len(protos)]
+}
+
+// soakKind returns 1 for a host that closes connections that have rested for
+// soakRest, and 0 for one that lets them rest.
+func soakKind(i int) int {
+	if i%5 == 0 {
+		return 1
+	}
+	return 0
 }
 
 // A soakReport is what the servers of the soak have seen.
@@ -63,8 +73,8 @@ func soakServer(args []string) {
 	for i := range soakHosts {
 		h := &soakHostServer{all: s, resting: newConnSet(), over: make(chan struct{})}
 		h.addr, h.proto = soakHost(i)
-		if i%5 == 0 {
-			h.idle = 500 * time.Millisecond
+		if soakKind(i) == 1 {
+			h.idle = soakRest
 		}
 		s.hosts = append(s.hosts, h)
 		h.start()
