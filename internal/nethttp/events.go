@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -61,15 +62,23 @@ func (rs results) outcome(t test) outcome {
 	return unresolved
 }
 
-// count returns how many tests have ended so, without their subtests.
-func (rs results) count(o outcome) int {
-	n := 0
+// tops returns the tests that have ended so, without their subtests, in order.
+func (rs results) tops(o outcome) []test {
+	var tests []test
 	for t, r := range rs {
 		if t == t.top() && r.outcome == o {
-			n++
+			tests = append(tests, t)
 		}
 	}
-	return n
+	return sorted(tests)
+}
+
+func (rs results) count(o outcome) int { return len(rs.tops(o)) }
+
+// sorted returns the tests in the order of their packages and names.
+func sorted(tests []test) []test {
+	slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.String(), b.String()) })
+	return tests
 }
 
 // leaves returns the tests that have no subtests.

@@ -42,6 +42,11 @@ var theLists = lists{
 	},
 }
 
+// has reports whether the test, with all of its parts, is on a list.
+func (l lists) has(t test) bool {
+	return slices.ContainsFunc(slices.Concat(l.leftOut, l.known), func(e entry) bool { return t.isPartOf(e.test) })
+}
+
 // names returns the names of the package's tests that are on a list.
 func (l lists) names(pkg string) []string {
 	var names []string

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -19,45 +18,57 @@ const retries = 2
 // A round is the suite run once, with or without the pool.
 type round struct {
 	results results           // the last result of each test
-	flaky   map[test]int      // passes in the retries of tests that have failed
+	flaky   map[test]int      // passes of tests that had not passed at first
 	known   map[test]bool     // known differences: whether they still are
 	exits   map[string]string // packages that failed without a failing test, to what they said
 }
 
-// round runs all packages. With the pool it leaves out what is on the lists;
-// known differences then run by themselves: some crash, and net/http looks for
-// leaked goroutines only when all else has passed.
-func (r *runner) round(ctx context.Context, pooled bool, notes string) (*round, error) {
-	out := &round{
-		results: make(results), flaky: make(map[test]int),
-		known: make(map[test]bool), exits: make(map[string]string),
-	}
+func newRound() *round {
+	return &round{results: make(results), flaky: make(map[test]int), known: make(map[test]bool), exits: make(map[string]string)}
+}
+
+// stock runs all packages as they are.
+func (r *runner) stock(ctx context.Context) (*round, error) {
+	out := newRound()
 	for _, pkg := range packages {
-		j := job{pkg: pkg, pooled: pooled, notes: notes}
-		if pooled {
-			j.skip = r.lists.names(pkg)
-		}
-		p, err := r.whole(ctx, j)
-		if err != nil {
+		again := func(rs results) []test { return rs.tops(failed) }
+		if err := r.pkg(ctx, out, job{pkg: pkg}, again); err != nil {
 			return nil, err
-		}
-		maps.Copy(out.results, p.results)
-		if err := r.retry(ctx, out, j, p.results); err != nil {
-			return nil, err
-		}
-		if p.results.count(failed) == 0 && !p.passed {
-			out.exits[pkg] = p.output.String()
 		}
 	}
 	return out, nil
 }
 
-// retry runs the tests that have failed again.
-func (r *runner) retry(ctx context.Context, out *round, j job, rs results) error {
-	for t, res := range rs {
-		if t != t.top() || res.outcome != failed {
-			continue
+// pooled runs all packages with the pool, and without what is on the lists:
+// known differences run by themselves, since some crash, and net/http looks for
+// leaked goroutines only when all else has passed. What stock has passed, and the
+// pool has not, runs again.
+func (r *runner) pooled(ctx context.Context, stock *round, notes string) (*round, error) {
+	out := newRound()
+	for _, pkg := range packages {
+		again := func(rs results) []test {
+			return slices.DeleteFunc(stock.passing(), func(t test) bool {
+				return t.pkg != pkg || rs.outcome(t) == passed || r.lists.has(t)
+			})
 		}
+		if err := r.pkg(ctx, out, job{pkg: pkg, pooled: true, notes: notes, skip: r.lists.names(pkg)}, again); err != nil {
+			return nil, err
+		}
+	}
+	return out, r.knownStill(ctx, out, stock.results, notes)
+}
+
+// pkg runs one package, and then those of its tests alone that again names.
+func (r *runner) pkg(ctx context.Context, out *round, j job, again func(results) []test) error {
+	p, err := r.whole(ctx, j)
+	if err != nil {
+		return err
+	}
+	maps.Copy(out.results, p.results)
+	if p.results.count(failed) == 0 && !p.passed {
+		out.exits[j.pkg] = p.output.String()
+	}
+	for _, t := range again(p.results) {
 		for range retries {
 			p, err := r.single(ctx, j, t.name)
 			if err != nil {
@@ -106,10 +117,7 @@ func (r *runner) knownStill(ctx context.Context, out *round, stock results, note
 // in a process of its own.
 func (r *runner) callers(ctx context.Context, stock results) ([]test, error) {
 	var calling []test
-	for t, res := range stock {
-		if t != t.top() || res.outcome != passed {
-			continue
-		}
+	for _, t := range stock.tops(passed) {
 		notes := filepath.Join(r.dir, "calls")
 		if err := os.RemoveAll(notes); err != nil {
 			return nil, err
@@ -124,12 +132,6 @@ func (r *runner) callers(ctx context.Context, stock results) ([]test, error) {
 	return calling, nil
 }
 
-// sorted returns the tests in the order of their packages and names.
-func sorted(tests []test) []test {
-	slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.String(), b.String()) })
-	return tests
-}
-
 // writeCalls prints which tests call Transport.RoundTrip at all.
 func (r *runner) writeCalls(ctx context.Context, w io.Writer, v *verdict) error {
 	calling, err := r.callers(ctx, v.stock.results)
@@ -138,12 +140,12 @@ func (r *runner) writeCalls(ctx context.Context, w io.Writer, v *verdict) error 
 	}
 	n := 0
 	for _, t := range calling {
-		if v.pooled.passes(t) && !v.differs(t) {
+		if v.passes(t) {
 			n++
 		}
 	}
 	fmt.Fprintf(w, "%6d call Transport.RoundTrip at all, and %d of these pass with the pool:\n", len(calling), n)
-	for _, t := range sorted(calling) {
+	for _, t := range calling {
 		fmt.Fprintf(w, "\t%v\n", t)
 	}
 	return nil

@@ -19,13 +19,14 @@ type verdict struct {
 
 func judge(stock, pooled *round, handedBack []string, l lists, whole bool) *verdict {
 	v := &verdict{stock: stock, pooled: pooled, handedBack: handedBack, lists: l, whole: whole}
-	for t, res := range pooled.results {
-		onList := slices.ContainsFunc(v.lists.known, func(e entry) bool { return t.isPartOf(e.test) })
-		if t == t.top() && res.outcome == failed && pooled.flaky[t] == 0 && !onList && stock.passes(t) {
+	for _, t := range stock.passing() {
+		if !pooled.passes(t) && !l.has(t) {
 			v.failing = append(v.failing, t)
 		}
 	}
-	sorted(v.failing)
+	if len(stock.passing()) == 0 {
+		v.broken = append(v.broken, "no test passes with stock net/http")
+	}
 	for pkg, output := range pooled.exits {
 		if _, also := stock.exits[pkg]; !also {
 			v.broken = append(v.broken, pkg+" fails although its tests pass:\n"+output)
@@ -65,15 +66,15 @@ func (v *verdict) checkLists() {
 // a later one.
 func (r *round) passes(t test) bool { return r.results.outcome(t) == passed || r.flaky[t] > 0 }
 
-// passing returns how many tests have passed.
-func (r *round) passing() int {
-	n := 0
-	for t := range r.results {
-		if t == t.top() && r.passes(t) {
-			n++
+// passing returns the tests that have passed, without their subtests, in order.
+func (r *round) passing() []test {
+	tests := r.results.tops(passed)
+	for t := range r.flaky {
+		if r.results.outcome(t) != passed {
+			tests = append(tests, t)
 		}
 	}
-	return n
+	return sorted(tests)
 }
 
 // ok reports whether the pool is as it should be.
@@ -84,14 +85,16 @@ func (v *verdict) ok() bool {
 // write prints the numbers, and what is wrong. With verbose it prints what
 // flaky tests and known differences said, too.
 func (v *verdict) write(w io.Writer, verbose bool) {
-	fmt.Fprintf(w, "%6d tests pass with stock net/http", v.stock.passing())
+	stock := v.stock.passing()
+	pooled := slices.DeleteFunc(slices.Clone(stock), func(t test) bool { return !v.passes(t) })
+	fmt.Fprintf(w, "%6d tests pass with stock net/http", len(stock))
 	if n := v.stock.results.count(skipped); n > 0 {
 		fmt.Fprintf(w, "; %d skip themselves", n)
 	}
 	if n := v.stock.results.count(failed) - len(v.stock.flaky); n > 0 {
 		fmt.Fprintf(w, "; %d fail", n)
 	}
-	fmt.Fprintf(w, "\n%6d of them pass with the pool\n", v.both())
+	fmt.Fprintf(w, "\n%6d of them pass with the pool\n", len(pooled))
 	v.writeLists(w, verbose)
 	if len(v.pooled.flaky) > 0 {
 		fmt.Fprintf(w, "%6d of them passed only when they ran again\n", len(v.pooled.flaky))
@@ -112,20 +115,10 @@ func (v *verdict) write(w io.Writer, verbose bool) {
 	}
 }
 
-// both returns how many tests pass in both rounds.
-func (v *verdict) both() int {
-	n := 0
-	for t := range v.pooled.results {
-		if t == t.top() && v.stock.passes(t) && v.pooled.passes(t) && !v.differs(t) {
-			n++
-		}
-	}
-	return n
-}
-
-// differs reports whether the test or a part of it is a known difference.
-func (v *verdict) differs(t test) bool {
-	return slices.ContainsFunc(v.lists.known, func(e entry) bool { return e.test.isPartOf(t) && v.pooled.known[e.test] })
+// passes reports whether the test passes in both rounds, with all of its parts.
+func (v *verdict) passes(t test) bool {
+	differs := slices.ContainsFunc(v.lists.known, func(e entry) bool { return e.test.isPartOf(t) && v.pooled.known[e.test] })
+	return v.stock.passes(t) && v.pooled.passes(t) && !differs
 }
 
 func (v *verdict) writeLists(w io.Writer, verbose bool) {

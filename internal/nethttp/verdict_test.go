@@ -1,13 +1,15 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // outcomes makes a round from outcomes by name.
 func outcomes(of map[string]outcome) *round {
-	r := &round{results: make(results), flaky: make(map[test]int), known: make(map[test]bool), exits: make(map[string]string)}
+	r := newRound()
 	for name, o := range of {
 		r.results.of(test{"p", name}).outcome = o
 	}
@@ -31,6 +33,11 @@ func TestVerdict(t *testing.T) {
 		{name: "one fails", stock: both, pooled: map[string]outcome{"TestA": passed, "TestB": failed}, says: "FAIL: p TestB"},
 		{name: "fails stock too", stock: map[string]outcome{"TestA": passed, "TestB": failed},
 			pooled: map[string]outcome{"TestA": passed, "TestB": failed}, ok: true, says: "1 tests pass with stock net/http; 1 fail"},
+		{name: "lost", stock: both, pooled: map[string]outcome{"TestA": passed}, says: "FAIL: p TestB"},
+		{name: "skips itself", stock: both, pooled: map[string]outcome{"TestA": passed, "TestB": skipped}, says: "FAIL: p TestB"},
+		{name: "left out", stock: both, pooled: map[string]outcome{"TestB": passed}, lists: lists{leftOut: []entry{{a, "why"}}},
+			ok: true, says: "1 of them are left out, since they look into http.Transport itself\n\tTestA: why"},
+		{name: "nothing ran", says: "FAIL: no test passes with stock net/http"},
 		{name: "flaky", stock: both, pooled: map[string]outcome{"TestA": passed, "TestB": failed},
 			change: func(r *round) { r.flaky[b] = 1 }, ok: true, says: "1 of them passed only when they ran again"},
 		{name: "known", stock: both, pooled: map[string]outcome{"TestA": failed, "TestB": passed}, lists: knownA,
@@ -70,5 +77,18 @@ func TestListsHaveReasons(t *testing.T) {
 			}
 			seen[e.test] = true
 		}
+	}
+}
+
+func TestHandedBack(t *testing.T) {
+	notes := filepath.Join(t.TempDir(), "notes")
+	if got, err := handedBack(notes); got != nil || err != nil {
+		t.Errorf("without notes: %q, %v", got, err)
+	}
+	if err := os.WriteFile(notes, []byte("called\nhanded back GET http://x/\nhanded back GET http://x/\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := handedBack(notes); len(got) != 1 || got[0] != "GET http://x/" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
