@@ -43,6 +43,7 @@ type config struct {
 	idle, maxAge, longBody, youth                       time.Duration
 	closeAlways                                         bool // each request is its connection's last
 	h2c                                                 bool // "http" is HTTP/2
+	oneHTTP2                                            bool // requests wait for a stream rather than for another connection
 	pingHTTP2                                           bool // each HTTP/2 connection has a Transport of its own
 	foreignHTTP, foreignHTTPS                           bool // Base has a protocol of the user's own for it
 }
@@ -122,6 +123,7 @@ func (c *config) resolve(t *Transport) {
 	c.any = t.inner(base)
 	c.h1 = httpOneOnly(c.any)
 	c.pingHTTP2 = pingsHTTP2(c.any) && (c.any.Protocols.HTTP2() || c.any.Protocols.UnencryptedHTTP2())
+	c.oneHTTP2 = c.any.HTTP2 != nil && c.any.HTTP2.StrictMaxConcurrentRequests
 	c.h2c = c.any.Protocols.UnencryptedHTTP2() && !c.any.Protocols.HTTP1()
 	if t.Logger != nil && c.any.Protocols.HTTP2() && !c.foreignHTTPS && foreignHTTP2(base) {
 		t.Logger.Warn("HTTP/2 set up by another package is replaced by net/http's: only Base.HTTP2 has settings for it")

@@ -119,8 +119,6 @@
 // ConfigureTransports) keeps its Transport.HTTP2 settings and no others: in the
 // place of the other package's ReadIdleTimeout, which is lost, set
 // Base.HTTP2.SendPingTimeout or Ping. Logger is told of it.
-// Base.HTTP2.StrictMaxConcurrentRequests is not heeded: where an HTTP/2
-// connection is full another is dialled, as MaxConnsPerHost allows.
 //
 // http.Client knows http.Transport by its type and spares it a goroutine for
 // each request under Client.Timeout; any other RoundTripper pays for that one.

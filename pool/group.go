@@ -55,6 +55,9 @@ type group struct {
 func newGroup(t *Transport, k Key, proxy *url.URL) *group {
 	g := &group{t: t, key: k, proxy: proxy, target: k.Address, live: make(map[*conn]struct{}), streams: guessedStreams}
 	g.bodies = &bodies{group: g}
+	// Where it is known before the first dial, or there is to be one connection if so.
+	g.isH2 = !k.HTTP1 && (t.cfg.h2c && k.Scheme == "http" ||
+		t.cfg.oneHTTP2 && k.Scheme == "https" && t.cfg.any.Protocols.HTTP2())
 	name := k.host()
 	if g.target == "" {
 		g.target = name // net/http dials the proxy and does not look at it

@@ -271,3 +271,25 @@ func TestPassed(t *testing.T) {
 		}
 	}
 }
+
+// TestStrictHTTP2: with StrictMaxConcurrentRequests requests wait for a stream
+// of the one connection.
+func TestStrictHTTP2(t *testing.T) {
+	work := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-time.After(time.Millisecond) })
+	srv, base := newTunedServer(t, "h2c", work, func(s *http.Server) {
+		s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 5}
+	})
+	base.HTTP2 = &http.HTTP2Config{StrictMaxConcurrentRequests: true}
+	tr := &Transport{Base: base}
+	for range 3 {
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() { get(t, tr, srv.URL) })
+		}
+		wg.Wait()
+	}
+	if n := tr.Stats().Dials; n != 1 {
+		t.Errorf("%d dials, want 1", n)
+	}
+	shutdown(t, tr)
+}

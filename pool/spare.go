@@ -50,7 +50,7 @@ func (g *group) replaceLocked(c *conn, now time.Time) {
 	case g.closed, g.t.cfg.closeAlways: // nothing may rest
 	case !c.oldAt.IsZero() && now.After(c.oldAt) && !c.replacing:
 		c.replacing = g.dialSpareLocked(c)
-	case c.h2 && len(g.dials) == 0 && g.crowdedLocked(c):
+	case c.h2 && !g.t.cfg.oneHTTP2 && len(g.dials) == 0 && g.crowdedLocked(c):
 		g.dialSpareLocked(nil)
 	}
 }

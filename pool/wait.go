@@ -168,6 +168,12 @@ func (g *group) wantDialsLocked() int {
 	if !g.isH2 {
 		return g.waiters.len
 	}
+	if g.t.cfg.oneHTTP2 {
+		if len(g.shared) > 0 {
+			return 0
+		}
+		return min(1, g.waiters.len)
+	}
 	per := g.streams
 	if limit := g.t.cfg.maxRequests; limit > 0 {
 		per = min(per, limit-limit/5)
