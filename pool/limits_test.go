@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // TestMinConnsWithin: what may not rest, or is closed at once, is not dialled
@@ -127,16 +129,17 @@ func TestWarmWithinLimits(t *testing.T) {
 			return l.DialContext(ctx, network, addr)
 		}
 		tr := &Transport{Base: slow, MaxConnsPerHost: 10, MaxDialsPerHost: 3}
-		var wg sync.WaitGroup
+		var calls errgroup.Group
 		for range 4 {
-			wg.Go(func() {
-				if err := tr.Warm(t.Context(), pipeURL, 10); err != nil {
-					t.Error(err)
-				}
+			calls.Go(func() error { return tr.Warm(t.Context(), pipeURL, 10) })
+			calls.Go(func() error {
+				get(t, tr, pipeURL)
+				return nil
 			})
-			wg.Go(func() { get(t, tr, pipeURL) })
 		}
-		wg.Wait()
+		if err := calls.Wait(); err != nil {
+			t.Error(err)
+		}
 		synctest.Wait()
 		if s := tr.Stats(); s.Born > 10 || most.Load() > 3 {
 			t.Errorf("%d connections, %d dials at a time; want 10, 3", s.Born, most.Load())
