@@ -37,6 +37,10 @@
 // is down is not hammered, and a request may have to wait for that much longer
 // to hear of it.
 //
+// A dial that hangs stands in nobody's way for long: when the limits are used up
+// by dials whose requests have given up, the oldest of them is given up too,
+// a second after it began.
+//
 // Some connections are dialled before anybody waits for them: in the place of
 // one that grows old, to keep MinConnsPerHost, and when HTTP/2 connections are
 // nearly full. Of HTTP/2 connections the oldest is used first, so that the
@@ -143,6 +147,6 @@
 // Each other lock is held alone: that of a group's open bodies (bodies.mu), of
 // the calm hosts, of an observedLife, and of the sites.
 //
-// Each goroutine has an end: a dial is ended by its Dialer's timeout or by
-// Shutdown, a drain by its bounds, a ping by its timeout, a farewell by its Policy.
+// Each goroutine has an end: a dial is ended by its Dialer's timeout, when it
+// hangs in another's way, or by Shutdown; a drain by its bounds, a ping by its timeout, a farewell by its Policy.
 package pool
