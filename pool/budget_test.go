@@ -92,23 +92,14 @@ func TestBudgetBoundsRefusals(t *testing.T) {
 				var arrived atomic.Int32
 				l := newPipeListener()
 				var wg sync.WaitGroup
-				wg.Go(func() {
-					for {
-						c, err := l.Accept()
-						if err != nil {
-							return
-						}
-						wg.Go(func() {
-							defer c.Close()
-							s, err := newRawHTTP2(c)
-							if err != nil {
-								return
-							}
-							for id := s.request(); id != 0; id = s.request() {
-								arrived.Add(1)
-								refuse(s, id)
-							}
-						})
+				l.serveEach(&wg, func(c net.Conn) {
+					s, err := newRawHTTP2(c)
+					if err != nil {
+						return
+					}
+					for id := s.request(); id != 0; id = s.request() {
+						arrived.Add(1)
+						refuse(s, id)
 					}
 				})
 				tr := &Transport{Base: &http.Transport{Protocols: speaking("h2c"), DialContext: l.DialContext}}
@@ -152,17 +143,8 @@ func TestBudgetInTheLongRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipeListener()
 		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				wg.Go(func() {
-					defer c.Close()
-					http.Serve(&loneConn{c: c, done: make(chan struct{})}, dyingHandler(c))
-				})
-			}
+		l.serveEach(&wg, func(c net.Conn) {
+			http.Serve(&loneConn{c: c, done: make(chan struct{})}, dyingHandler(c))
 		})
 		tr := &Transport{Base: &http.Transport{DialContext: l.DialContext}}
 		ask := func(n int) (failed int) {

@@ -140,6 +140,14 @@ func (k *clock) closed(rest time.Duration, now time.Time) {
 	k.limit = shortest
 }
 
+// closedAtRestLocked notes that the server has closed c, which rested until now.
+func (c *conn) closedAtRestLocked() {
+	if !c.h2 {
+		now := time.Now()
+		c.g.clock.closed(now.Sub(c.pinged), now)
+	}
+}
+
 // closedAfter notes that the server has closed c as a request came that found it
 // at rest for so long.
 func (c *conn) closedAfter(rest time.Duration) {

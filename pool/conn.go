@@ -296,9 +296,8 @@ func (c *conn) discard(reason string) {
 	g.mu.Lock()
 	c.pending.Add(-1)
 	c.streams--
-	if reason == metrics.Stale && !c.h2 {
-		now := time.Now()
-		g.clock.closed(now.Sub(c.pinged), now)
+	if reason == metrics.Stale {
+		c.closedAtRestLocked()
 	}
 	if c.cc.Err() == nil || reason == metrics.Stale {
 		g.leaveLocked(c, reason)

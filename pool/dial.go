@@ -119,14 +119,7 @@ func (t *Transport) dialContext(base *http.Transport) func(context.Context, stri
 	case t.Base != nil && base.Dial != nil:
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return base.Dial(network, addr) }
 	}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		b := birthOf(ctx)
-		c, err := dial(birth.With(ctx, birth.Note{FinReset: true, Account: b.account}), network, addr)
-		if err != nil || c == nil {
-			return c, err
-		}
-		return t.adopt(b, c), nil
-	}
+	return t.adopting(dial)
 }
 
 // dialTLSContext returns the DialTLSContext of the inner transport, or nil if
@@ -139,6 +132,11 @@ func (t *Transport) dialTLSContext(base *http.Transport) func(context.Context, s
 	if dial == nil {
 		return nil
 	}
+	return t.adopting(dial)
+}
+
+// adopting returns dial, with what it brings adopted.
+func (t *Transport) adopting(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		b := birthOf(ctx)
 		c, err := dial(birth.With(ctx, birth.Note{FinReset: true, Account: b.account}), network, addr)

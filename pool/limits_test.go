@@ -44,15 +44,7 @@ func TestMinConnsWithin(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newPipeListener()
 			var wg sync.WaitGroup
-			wg.Go(func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					c.Close()
-				}
-			})
+			l.serveEach(&wg, func(net.Conn) {})
 			tr := &Transport{Base: &http.Transport{DialContext: l.DialContext}, MinConnsPerHost: 5}
 			if _, err := tr.RoundTrip(mustRequest(t, pipeURL)); err == nil {
 				t.Error("a server that hangs up answers")

@@ -32,9 +32,8 @@ func (c *conn) onState() {
 			g.mu.Unlock() // whoever was given the slot finds out, and comes back here
 			return
 		}
-		if c.where == resting && !c.h2 && reasonOf(err, false) == metrics.ServerClose {
-			now := time.Now()
-			g.clock.closed(now.Sub(c.pinged), now)
+		if c.where == resting && reasonOf(err, false) == metrics.ServerClose {
+			c.closedAtRestLocked()
 		}
 		done := c.streams
 		if c.pinging {
@@ -137,14 +136,11 @@ func (c *conn) left(err error, done int) {
 		if c.parted.Load() {
 			c.tell(linger.SaidGoodbye) // already
 		}
-		if c.nc == nil {
-			c.life.Ended(linger.Unknown, false) // as far as anybody can see
-		}
 	} else {
 		c.life.Leave(reason)
-		if c.nc == nil {
-			c.life.Ended(linger.Unknown, false)
-		}
+	}
+	if c.nc == nil {
+		c.life.Ended(linger.Unknown, false) // as far as anybody can see
 	}
 	for range done {
 		c.g.host.Return()

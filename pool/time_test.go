@@ -53,6 +53,22 @@ func (l *pipeListener) DialContext(ctx context.Context, _, _ string) (net.Conn, 
 	}
 }
 
+// serveEach has serve look after each connection, until the listener is closed.
+func (l *pipeListener) serveEach(wg *sync.WaitGroup, serve func(net.Conn)) {
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+}
+
 // inBubble runs f in a bubble with a server that h is, and a Base that dials it.
 func inBubble(t *testing.T, h http.Handler, f func(t *testing.T, base *http.Transport, l *pipeListener)) {
 	synctest.Test(t, func(t *testing.T) {
