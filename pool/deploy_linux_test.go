@@ -163,7 +163,7 @@ func TestKernelDeploy(t *testing.T) {
 				continue
 			}
 			if s := tr.Stats(); client != 0 || s.TimeWaits != 0 {
-				t.Errorf("TIME_WAIT: the kernel counts %d, we count %d", client, s.TimeWaits)
+				t.Errorf("TIME_WAIT: the kernel counts %d, we count %d: %v", client, s.TimeWaits, s)
 			}
 			if h1.Load() == 0 || h2.Load() == 0 {
 				t.Error("it did not follow the server's protocol")

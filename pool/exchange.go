@@ -55,6 +55,9 @@ func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 		c.tell(linger.Abandoned)
 		if l.rested && kindOf(err) != otherFailure {
 			c.closedAfter(l.idle)
+			if l.first {
+				c.g.distrust()
+			}
 		}
 		if x.state.Load() == cancelled {
 			err = x.cause()

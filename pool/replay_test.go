@@ -297,3 +297,44 @@ func TestRestedIsNotNew(t *testing.T) {
 		shutdown(t, tr)
 	})
 }
+
+// TestUnusedAreOneOfAKind: a server that shuts down keeps the connections that no
+// request has used, and hangs up on each when one comes. One such experience is
+// enough.
+func TestUnusedAreOneOfAKind(t *testing.T) {
+	const warm = 20
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				for r := bufio.NewReader(c); ; {
+					if _, err := http.ReadRequest(r); err != nil || n <= warm {
+						return
+					}
+					io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+				}
+			})
+		}
+	})
+	defer wg.Wait()
+	defer l.Close()
+	tr := &Transport{}
+	defer shutdown(t, tr)
+	url := "http://" + l.Addr().String()
+	if err := tr.Warm(t.Context(), url, warm); err != nil {
+		t.Fatal(err)
+	}
+	get(t, tr, url)
+	if s := tr.Stats(); s.Retries != 1 || s.Reasons["stale"] != warm-1 {
+		t.Errorf("%d retries, want 1; left for %v", s.Retries, s.Reasons)
+	}
+}

@@ -243,6 +243,26 @@ func (g *group) drain(reason string) []*conn {
 	return leave
 }
 
+// distrust closes the resting connections that no request has used: the server
+// has hung up on the first request of one like them. A server that shuts down
+// may leave such connections open and do so with every one (net/http's does).
+func (g *group) distrust() {
+	g.mu.Lock()
+	var leave []*conn
+	for c := range g.restingLocked {
+		if c.uses == 0 {
+			leave = append(leave, c)
+		}
+	}
+	for _, c := range leave {
+		g.leaveLocked(c, metrics.Stale)
+	}
+	g.mu.Unlock()
+	for _, c := range leave {
+		c.close()
+	}
+}
+
 // shutdown ends the group: those who wait get ErrClosed, what rests leaves, and
 // what is busy leaves when it is done.
 func (g *group) shutdown() {
