@@ -7,4 +7,14 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/hashicorp/go-cleanhttp v0.5.2
+require (
+	github.com/hashicorp/go-cleanhttp v0.5.2
+	google.golang.org/grpc v1.85.0
+)
+
+require (
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
