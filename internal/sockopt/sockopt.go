@@ -39,6 +39,10 @@ type Info struct {
 
 	Acked uint64 // bytes that the peer has acknowledged
 
+	// Retransmits is how often in a row the kernel has sent the oldest byte of
+	// Unsent again because nothing acknowledged it in time.
+	Retransmits int
+
 	// Silence is how long ago the last data came, or the connection was made.
 	Silence time.Duration
 

@@ -25,6 +25,7 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
 		info.Silence = time.Duration(tcp.Last_data_recv) * time.Millisecond
 		info.Acked = tcp.Bytes_acked
+		info.Retransmits = int(tcp.Retransmits)
 		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
 		if info.Unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ); err != nil {
 			return err

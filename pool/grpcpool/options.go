@@ -1,8 +1,6 @@
 package grpcpool
 
 import (
-	"context"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,41 +18,36 @@ const (
 )
 
 // DialOptions returns options for [grpc.NewClient] with which the channel's
-// connections are dialled by d, and end without TIME_WAIT. They come first, so
+// connections are dialled by d and end without TIME_WAIT. They come first, so
 // that the user's own options win:
 //
 //	grpc.NewClient(target, append(grpcpool.DialOptions(nil), opts...)...)
 //
-// If d is nil, the Dialer is one of the channel's own, with TCP keep-alive as the
-// system has it, as in grpc-go.
+// What grpc-go does for a connection of its own dialer is done for these:
+// HTTPS_PROXY and NO_PROXY are honoured, TCP_USER_TIMEOUT is set, channelz sees
+// the socket, a connection at rest holds no read buffer, and Close waits for
+// nothing.
+//
+// If d is nil, the Dialer is one of the channel's own, with TCP keep-alive as
+// the system has it, as in grpc-go. Several channels may share a Dialer, whose
+// Shutdown then waits for the endings of their connections, and whose Meter
+// counts them.
+//
+// TCP_USER_TIMEOUT is d.UserTimeout, or else 20 seconds, which is the Timeout of
+// the keepalive that is set here; its Time is just over five minutes, as no server is
+// known to punish. Whoever gives other keepalive parameters should set
+// d.UserTimeout to their Timeout: grpc-go does so by itself on its own
+// connections only.
+//
+// Two options of grpc-go have no effect on a channel with a dialer:
+// WithNoProxy (set NO_PROXY) and WithLocalDNSResolution.
 func DialOptions(d *dialer.Dialer) []grpc.DialOption {
-	dial := newDialing(d)
-	return []grpc.DialOption{
-		grpc.WithContextDialer(dial.dial),
+	opts := []grpc.DialOption{
+		grpc.WithContextDialer(newDialing(d).dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 	}
-}
-
-// newDialer returns a Dialer whose sockets are like those of grpc-go's own.
-func newDialer() *dialer.Dialer {
-	return &dialer.Dialer{Net: net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1},
-	}}
-}
-
-// A dialing makes the connections of a channel.
-type dialing struct {
-	d *dialer.Dialer
-}
-
-func newDialing(d *dialer.Dialer) *dialing {
-	if d == nil {
-		d = newDialer()
+	if proxyConfigured() {
+		opts = append(opts, grpc.WithResolvers(viaProxy{}))
 	}
-	return &dialing{d: d}
-}
-
-// dial connects to an address as grpc-go hands it to a dialer.
-func (dl *dialing) dial(ctx context.Context, address string) (net.Conn, error) {
-	return dl.d.DialContext(ctx, "tcp", address)
+	return opts
 }

@@ -1,0 +1,108 @@
+package grpcpool
+
+import (
+	"bytes"
+	"sync/atomic"
+)
+
+// A speech follows what is written to a connection as far as its end depends on
+// it: whether a call was ever sent, and whether TLS has said its goodbye. It
+// parses plaintext up to the first HEADERS frame, and of TLS the first byte of
+// each write, which is the type of a record.
+//
+// One goroutine at a time writes; another may ask for the last word.
+type speech struct {
+	word atomic.Uint32 // a word
+
+	tls   bool
+	head  [frameHeaderLen]byte // of the frame that is being written
+	have  int                  // bytes of it
+	skip  int                  // bytes of the payload, or of the preface, that follow
+	begun bool
+}
+
+type word uint32
+
+const (
+	// unused: no call can have been sent.
+	unused word = iota
+
+	// used: one has, or it cannot be told.
+	used
+
+	// closeNotify: TLS has said that it closes.
+	closeNotify
+)
+
+const (
+	frameHeaderLen = 9
+	frameHeaders   = 0x1
+
+	recordAlert     = 21
+	recordHandshake = 22
+	recordData      = 23
+)
+
+// preface is what an HTTP/2 client says first (RFC 9113 section 3.4).
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+func (s *speech) last() word { return word(s.word.Load()) }
+
+// hear takes in what is about to be written. Whatever it does not understand
+// counts as used.
+func (s *speech) hear(p []byte) {
+	if len(p) == 0 || s.last() == used && !s.tls {
+		return
+	}
+	if !s.begun {
+		s.begun = true
+		switch {
+		case p[0] == recordHandshake:
+			s.tls = true
+		case bytes.HasPrefix(p, preface):
+			s.skip = len(preface)
+		default:
+			s.word.Store(uint32(used))
+			return
+		}
+	}
+	if s.tls {
+		s.hearRecord(p[0])
+		return
+	}
+	s.hearFrames(p)
+}
+
+func (s *speech) hearRecord(kind byte) {
+	switch kind {
+	case recordAlert:
+		if s.last() == used { // before that it is the end of a handshake
+			s.word.Store(uint32(closeNotify))
+		}
+	case recordData:
+		s.word.Store(uint32(used))
+	}
+}
+
+func (s *speech) hearFrames(p []byte) {
+	for {
+		n := min(s.skip, len(p))
+		s.skip -= n
+		p = p[n:]
+		if len(p) == 0 {
+			return
+		}
+		n = copy(s.head[s.have:], p)
+		s.have += n
+		p = p[n:]
+		if s.have < len(s.head) {
+			return
+		}
+		s.have = 0
+		if s.head[3] == frameHeaders {
+			s.word.Store(uint32(used))
+			return
+		}
+		s.skip = int(s.head[0])<<16 | int(s.head[1])<<8 | int(s.head[2])
+	}
+}
