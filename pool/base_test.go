@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lastack/lastack/dialer"
@@ -402,4 +403,31 @@ func withBody(r *http.Request, b io.ReadCloser) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Body = b
 	return r
+}
+
+// TestJustConnected: Shutdown does not cut off a dial of Base's own dialer that
+// has just connected, and would close the connection plainly.
+func TestJustConnected(t *testing.T) {
+	inBubble(t, hello, func(t *testing.T, base *http.Transport, l *pipeListener) {
+		connected, look := make(chan struct{}), make(chan struct{})
+		var cut error
+		base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := l.DialContext(ctx, network, addr)
+			close(connected)
+			<-look
+			cut = ctx.Err()
+			return c, err
+		}
+		tr := &Transport{Base: base}
+		var wg sync.WaitGroup
+		wg.Go(func() { tr.Warm(t.Context(), pipeURL, 1) })
+		<-connected
+		wg.Go(func() { shutdown(t, tr) })
+		synctest.Wait()
+		close(look)
+		wg.Wait()
+		if cut != nil {
+			t.Errorf("the dial was cut off: %v", cut)
+		}
+	})
 }

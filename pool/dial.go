@@ -115,7 +115,7 @@ func (t *Transport) dialContext(base *http.Transport) func(context.Context, stri
 	switch {
 	case t.Dialer != nil:
 	case t.Base != nil && base.DialContext != nil:
-		dial = base.DialContext
+		dial = cancelledLate(base.DialContext)
 	case t.Base != nil && base.Dial != nil:
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return base.Dial(network, addr) }
 	}
@@ -133,6 +133,31 @@ func (t *Transport) dialTLSContext(base *http.Transport) func(context.Context, s
 		return nil
 	}
 	return t.adopting(dial)
+}
+
+// lateness is how long a dial may go on after its cancellation.
+const lateness = 50 * time.Millisecond
+
+// cancelledLate returns dial, cancelled a moment later than its context, for a
+// dialer that is not ours. If it were cancelled the moment that it has connected
+// it would close the connection plainly, and nobody could end that well. What
+// the moment brings is left to the caller, whose own context has ended: net/http
+// closes it.
+func cancelledLate(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		defer cancel(nil)
+		defer context.AfterFunc(ctx, func() {
+			timer := time.NewTimer(lateness)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				cancel(context.Cause(ctx))
+			case <-late.Done():
+			}
+		})()
+		return dial(late, network, addr)
+	}
 }
 
 // adopting returns dial, with what it brings adopted.
