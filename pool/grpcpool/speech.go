@@ -7,8 +7,8 @@ import (
 
 // A speech follows what is written to a connection as far as its end depends on
 // it: whether a call was ever sent, and whether TLS has said its goodbye. It
-// parses plaintext up to the first HEADERS frame, and of TLS the first byte of
-// each write, which is the type of a record.
+// parses plaintext up to the first HEADERS frame, and of TLS what shows of a record:
+// its type, and its length.
 //
 // One goroutine at a time writes; another may ask for the last word.
 type speech struct {
@@ -41,6 +41,11 @@ const (
 	recordAlert     = 21
 	recordHandshake = 22
 	recordData      = 23
+
+	// sealedAlert is the length of a record with an alert in TLS 1.3, which
+	// hides its type (RFC 8446 section 5.2): a header of 5 bytes, 2 of the alert,
+	// 1 of its type, and 16 that seal them. No HTTP/2 frame is as short.
+	sealedAlert = 24
 )
 
 // preface is what an HTTP/2 client says first (RFC 9113 section 3.4).
@@ -67,19 +72,19 @@ func (s *speech) hear(p []byte) {
 		}
 	}
 	if s.tls {
-		s.hearRecord(p[0])
+		s.hearRecord(p)
 		return
 	}
 	s.hearFrames(p)
 }
 
-func (s *speech) hearRecord(kind byte) {
-	switch kind {
-	case recordAlert:
-		if s.last() == used { // before that it is the end of a handshake
-			s.word.Store(uint32(closeNotify))
-		}
-	case recordData:
+func (s *speech) hearRecord(p []byte) {
+	switch {
+	case p[0] == recordHandshake, s.last() == unused && p[0] != recordData:
+		// The handshake, which may fail with an alert.
+	case p[0] == recordAlert, p[0] == recordData && len(p) == sealedAlert:
+		s.word.Store(uint32(closeNotify))
+	default:
 		s.word.Store(uint32(used))
 	}
 }
