@@ -30,10 +30,11 @@ func (viaProxy) Build(target resolver.Target, cc resolver.ClientConn, opts resol
 		return resolver.Get("dns").Build(target, direct{cc}, opts)
 	}
 	addr := resolver.Address{Addr: address, Attributes: route{proxy.String()}.on(nil)}
-	return unresolved{}, cc.UpdateState(resolver.State{
+	cc.UpdateState(resolver.State{ // a balancer that refuses it says so to the calls
 		Addresses: []resolver.Address{addr},
 		Endpoints: []resolver.Endpoint{{Addresses: []resolver.Address{addr}}},
 	})
+	return unresolved{}, nil
 }
 
 // withPort adds the port that grpc-go takes for granted.
