@@ -95,6 +95,10 @@ func (d *deployer) deploy(t *testing.T, proto string) {
 	d.current = next
 	d.mu.Unlock()
 	if last != nil {
+		// net/http's server hangs up on the first request of a connection once
+		// it shuts down. Those that are on their way are let through first, as
+		// any careful deployment does.
+		<-time.After(200 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if err := last.Shutdown(ctx); err != nil {
