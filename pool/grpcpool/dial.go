@@ -19,8 +19,7 @@ type dialing struct {
 	d    *dialer.Dialer
 	host *metrics.Host // counts the connections; nil: d.Meter's, by address
 
-	// account, if not nil, makes the account of a connection instead of host.
-	account func(*metrics.Host) linger.Account
+	observer *observer // follows the connections; or nil
 }
 
 func newDialing(d *dialer.Dialer) *dialing {
@@ -79,9 +78,14 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 		host = dl.d.Meter.Host(address)
 	}
 	note := birth.Note{FinReset: true}
+	var observed *account
 	switch {
-	case dl.account != nil:
-		note.Account = func() linger.Account { return dl.account(host) }
+	case dl.observer != nil:
+		dialled := address
+		note.Account = func() linger.Account {
+			observed = dl.observer.account(host, dialled)
+			return observed
+		}
 	case host != nil:
 		note.Account = func() linger.Account { return host.Born(true) }
 	}
@@ -89,14 +93,18 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 		address = proxyAddress(proxy)
 	}
 	ctx = birth.With(ctx, note)
-	if host == nil {
-		return dl.d.DialContext(ctx, "tcp", address)
+	if host != nil {
+		host.Multiplexed()
+		host.DialStart()
 	}
-	host.Multiplexed()
-	host.DialStart()
 	started := time.Now()
 	c, err := dl.d.DialContext(ctx, "tcp", address)
-	host.DialDone(time.Since(started), err)
+	if host != nil {
+		host.DialDone(time.Since(started), err)
+	}
+	if observed != nil {
+		observed.made(c)
+	}
 	return c, err
 }
 

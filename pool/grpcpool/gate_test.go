@@ -195,8 +195,8 @@ func closedGate(t *testing.T, h *harbour, recovered func()) *gate {
 	return g
 }
 
-// many dials a:1 n times at once, and returns the errors.
-func many(ctx context.Context, g *gate, h *harbour, n int) (wait func() []error) {
+// dialMany dials a:1 n times at once, and returns the errors.
+func dialMany(ctx context.Context, g *gate, h *harbour, n int) (wait func() []error) {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -217,7 +217,7 @@ func TestGateTrialSucceeds(t *testing.T) {
 			}
 		})
 		h.set(false, 500*time.Millisecond)
-		wait := many(t.Context(), g, h, 50)
+		wait := dialMany(t.Context(), g, h, 50)
 		time.Sleep(499 * time.Millisecond)
 		if n, _ := h.count(); n != 1 {
 			t.Errorf("%d dials before it is known whether one succeeds", n)
@@ -241,7 +241,7 @@ func TestGateTrialFails(t *testing.T) {
 		h := new(harbour)
 		g := closedGate(t, h, func() { t.Error("recovered") })
 		h.set(true, 500*time.Millisecond)
-		for _, err := range many(t.Context(), g, h, 50)() {
+		for _, err := range dialMany(t.Context(), g, h, 50)() {
 			if !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Error(err)
 			}
@@ -275,9 +275,9 @@ func TestGateTrialGivenUp(t *testing.T) {
 				ctx, cancel := c.ends(t.Context())
 				defer cancel()
 				started := time.Now()
-				first := many(ctx, g, h, 1)
+				first := dialMany(ctx, g, h, 1)
 				synctest.Wait()
-				others := many(t.Context(), g, h, 5)
+				others := dialMany(t.Context(), g, h, 5)
 				if err := first()[0]; !errors.Is(err, ctx.Err()) {
 					t.Errorf("the first: %v", err)
 				}
@@ -322,13 +322,13 @@ func TestGateWaiterGivesUp(t *testing.T) {
 		h := new(harbour)
 		g := closedGate(t, h, nil)
 		h.set(false, 500*time.Millisecond)
-		first := many(t.Context(), g, h, 1)
+		first := dialMany(t.Context(), g, h, 1)
 		synctest.Wait()
 		cause := errors.New("the user has gone")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Millisecond, func() { cancel(cause) })
 		started := time.Now()
-		err := many(ctx, g, h, 1)()[0]
+		err := dialMany(ctx, g, h, 1)()[0]
 		if time.Since(started) != time.Millisecond || !errors.Is(err, cause) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("after %v: %v", time.Since(started), err)
 		}
@@ -345,11 +345,11 @@ func TestGateTrialHangs(t *testing.T) {
 		h := new(harbour)
 		g := closedGate(t, h, func() { recoveries.Add(1) })
 		h.set(false, time.Hour)
-		first := many(t.Context(), g, h, 1)
+		first := dialMany(t.Context(), g, h, 1)
 		synctest.Wait()
 		h.set(false, time.Millisecond)
 		started := time.Now()
-		for _, err := range many(t.Context(), g, h, 5)() {
+		for _, err := range dialMany(t.Context(), g, h, 5)() {
 			if err != nil {
 				t.Error(err)
 			}

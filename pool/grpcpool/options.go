@@ -41,9 +41,12 @@ const (
 //
 // Two options of grpc-go have no effect on a channel with a dialer:
 // WithNoProxy (set NO_PROXY) and WithLocalDNSResolution.
-func DialOptions(d *dialer.Dialer) []grpc.DialOption {
+func DialOptions(d *dialer.Dialer) []grpc.DialOption { return newDialing(d).options() }
+
+// options returns the options of a channel whose connections dl makes.
+func (dl *dialing) options() []grpc.DialOption {
 	opts := []grpc.DialOption{
-		grpc.WithContextDialer(newDialing(d).dial),
+		grpc.WithContextDialer(dl.dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 	}
 	if proxyConfigured() {
