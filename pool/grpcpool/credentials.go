@@ -85,6 +85,10 @@ func observe(c, raw net.Conn, open func(net.Conn) hearer) net.Conn {
 	o := &observedConn{Conn: c, raw: raw, open: open}
 	sys, hasSys := c.(syscall.Conn)
 	ready, hasReady := c.(readsWhenReady)
+	if !hasReady {
+		ready = newBareReader(c) // grpc-go knows such a conn by its type, which is another now
+		hasReady = ready != nil
+	}
 	switch {
 	case hasSys && hasReady:
 		return &struct {

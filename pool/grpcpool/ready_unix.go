@@ -49,9 +49,13 @@ func (r *readyReader) init(raw syscall.RawConn) {
 // It is the method that grpc-go looks for in a connection that is no bare
 // *net.TCPConn (internal/transport/readyreader).
 func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
-	r := &c.ready
+	return c.ready.readFrom(c, size, pool)
+}
+
+// readFrom is ReadOnReady for c, whose reader this is.
+func (r *readyReader) readFrom(c net.Conn, size int, pool mem.BufferPool) (*[]byte, int, error) {
 	if r.raw == nil {
-		return nil, 0, c.readError(net.ErrClosed)
+		return nil, 0, readError(c, net.ErrClosed)
 	}
 	r.size, r.pool = size, pool
 	err := r.raw.Read(r.read)
@@ -60,7 +64,7 @@ func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) 
 	switch {
 	case err != nil: // closed, or the deadline has passed
 	case readErr != nil:
-		err = c.readError(os.NewSyscallError("read", readErr))
+		err = readError(c, os.NewSyscallError("read", readErr))
 	case n == 0:
 		err = io.EOF
 	default:
@@ -73,6 +77,34 @@ func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) 
 }
 
 // readError returns err as the net package would.
-func (c *conn) readError(err error) error {
-	return &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+func readError(c net.Conn, err error) error {
+	return &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// A bareReader reads a connection of the net package, as grpc-go does if it gets
+// hold of it.
+type bareReader struct {
+	c net.Conn
+	r readyReader
+}
+
+// newBareReader returns the reader of c, or nil if c is not one of those that
+// grpc-go reads in this way.
+func newBareReader(c net.Conn) readsWhenReady {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	b := &bareReader{c: c}
+	b.r.init(raw)
+	return b
+}
+
+func (b *bareReader) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	return b.r.readFrom(b.c, size, pool)
 }
