@@ -300,19 +300,36 @@ func TestGateGivenUp(t *testing.T) {
 		g, h := newGate(nil), &harbour{takes: time.Second}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		// The net package may be earlier than the context.
-		early := func(ctx context.Context, address string) (net.Conn, error) {
-			deadline, _ := ctx.Deadline()
-			time.Sleep(time.Until(deadline))
+		if _, err := g.dial(ctx, "a:1", h.dial); err == nil {
+			t.Error("it succeeded")
+		}
+		// The net package may see the deadline before the context does.
+		late := func(context.Context, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 		}
-		for _, dial := range []func(context.Context, string) (net.Conn, error){h.dial, early} {
-			if _, err := g.dial(ctx, "a:1", dial); err == nil {
-				t.Error("it succeeded")
-			}
+		if _, err := g.dial(due{t.Context()}, "a:1", late); err == nil {
+			t.Error("it succeeded")
 		}
 		if len(g.outages) > 0 {
 			t.Errorf("%v", g.outages["a:1"])
+		}
+	})
+}
+
+// due is a context whose deadline has come, and that does not know yet.
+type due struct{ context.Context }
+
+func (due) Deadline() (time.Time, bool) { return time.Now(), true }
+
+// Dials that were in progress together and fail are one failure.
+func TestGateFailTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, h := newGate(nil), &harbour{down: true, takes: time.Second}
+		dialMany(t.Context(), g, h, 50)()
+		time.Sleep(gateFirst)
+		dialMany(t.Context(), g, h, 1)()
+		if n, _ := h.count(); n != 51 {
+			t.Errorf("%d dials, want another after the time for one failure", n)
 		}
 	})
 }
