@@ -1,0 +1,246 @@
+package grpcpool
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/lastack/lastack/metrics"
+)
+
+// A ClientConn is a [grpc.ClientConnInterface] over several channels to one
+// target, as many as its calls need; [NewClient] makes it. Its methods may be
+// called concurrently.
+//
+// A call goes to the less loaded of two channels. When the streams that the
+// server allows run short another channel is connected, and calls that find none
+// free wait for it, or for a stream, first come, first served. Channels that
+// are not needed any more leave, and so do those that are too old or hang, when
+// their calls have ended.
+//
+// While no channel can connect a call fares as with a channel of grpc-go: it
+// fails with the same error, or waits if it is to wait for ready.
+type ClientConn struct {
+	target  string
+	config  Config // no zero stands for a default
+	options []grpc.DialOption
+	dialing *dialing
+	gate    *gate
+	dial    dialFunc
+	host    *metrics.Host
+	start   time.Time // what channels count time from
+
+	set     atomic.Pointer[[]*channel] // those that serve; replaced, never changed
+	waiting atomic.Int64               // the length of queue
+	known   atomic.Int64               // the streams that a connection was last allowed; negative: not known
+	calm    atomic.Int64               // keepalive time of new channels
+
+	nudges    chan struct{} // has one when the manager is to look
+	recovered atomic.Bool   // the target answers again
+	cut       chan struct{} // closed when no call is waited for any more
+	cutOnce   sync.Once
+	done      chan struct{} // closed when all channels are
+	lost      ShutdownError // calls that were cut; to be read when done
+	closed    atomic.Bool   // Close was called, or Shutdown is over
+
+	own     *grpc.ClientConn // Conn's
+	ownOnce sync.Once
+
+	manager manager // its own
+
+	// mu is held while calls are made to wait, or are given a channel. A
+	// channel's mu may be taken while it is held.
+	mu      sync.Mutex
+	queue   waiterQueue
+	mayGrow bool // a call that finds no stream free is to wait
+	refuse  bool // no new calls
+	over    bool // own is closed, or will be when it is made
+}
+
+// A dialFunc is what grpc.WithContextDialer takes.
+type dialFunc = func(ctx context.Context, address string) (net.Conn, error)
+
+var _ grpc.ClientConnInterface = (*ClientConn)(nil)
+
+// NewClient returns a pool of channels to the target, which is what
+// [grpc.NewClient] takes. The options come after the pool's own, which are those
+// of [DialOptions] and no idle timeout, so that they win; but for credentials,
+// which are better given in the Config.
+//
+// Nothing is connected before the first call, unless c.MinConns or c.Prime asks for it.
+// Whoever has no use for the pool any more calls Close or Shutdown.
+func NewClient(target string, c Config, opts ...grpc.DialOption) (*ClientConn, error) {
+	return newClient(target, c, nil, opts)
+}
+
+// newClient lets a test bring its own dialing.
+func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (*ClientConn, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	p := &ClientConn{
+		target:  target,
+		config:  c,
+		options: opts,
+		dialing: newDialing(c.Dialer),
+		host:    c.Meter.Host(target),
+		start:   time.Now(),
+		nudges:  make(chan struct{}, 1),
+		cut:     make(chan struct{}),
+		done:    make(chan struct{}),
+		mayGrow: true,
+	}
+	p.host.Multiplexed()
+	p.dialing.host = p.host
+	if dial == nil {
+		dial = p.dialing.dial
+	}
+	p.gate = newGate(func() { p.recovered.Store(true); p.nudge() })
+	p.dial = func(ctx context.Context, address string) (net.Conn, error) {
+		return p.gate.dial(ctx, address, dial)
+	}
+	p.known.Store(-1)
+	p.calm.Store(int64(c.Keepalive.Time))
+	p.set.Store(new([]*channel))
+	if err := p.begin(); err != nil {
+		return nil, err
+	}
+	go p.manage()
+	return p, nil
+}
+
+// Invoke makes a call with one request and one response, as
+// [grpc.ClientConn.Invoke] does.
+func (p *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) (err error) {
+	c, err := p.lease(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { c.finish(err) }() // even if an interceptor panics
+	return c.cc.Invoke(ctx, method, args, reply, opts...)
+}
+
+// NewStream begins a streaming call, as [grpc.ClientConn.NewStream] does. Its
+// channel carries it until it ends in one of the ways that are listed there.
+func (p *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c, err := p.lease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newStream(ctx, c, desc, method, opts)
+}
+
+// lease counts a call and picks its channel.
+func (p *ClientConn) lease(ctx context.Context) (*channel, error) {
+	p.host.Request()
+	c := p.pick()
+	if c == nil {
+		var err error
+		if c, err = p.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p.host.Lease(c.lent.Load() || c.lent.Swap(true))
+	return c, nil
+}
+
+// Conn returns a channel of grpc-go's own to the same target, for those who need
+// a *grpc.ClientConn. It connects like the pool's channels, but is not one of
+// them: always the same, it is neither replaced nor scaled. It is closed with
+// the pool, which does not wait for its calls.
+func (p *ClientConn) Conn() *grpc.ClientConn {
+	p.ownOnce.Do(func() {
+		c, err := p.newChannel()
+		if err != nil {
+			panic(err) // the first channel was made of the same
+		}
+		p.mu.Lock()
+		p.own = c.cc
+		over := p.over
+		p.mu.Unlock()
+		if over {
+			c.cc.Close()
+		}
+	})
+	return p.own
+}
+
+// Stats returns the accounts of the Meter.
+func (p *ClientConn) Stats() metrics.Snapshot { return p.config.Meter.Snapshot() }
+
+// Close closes all channels. Calls under way fail. A second Close returns
+// [grpc.ErrClientConnClosing].
+func (p *ClientConn) Close() error {
+	if p.closed.Swap(true) {
+		return grpc.ErrClientConnClosing
+	}
+	p.refuseCalls()
+	p.cutCalls()
+	<-p.done
+	return nil
+}
+
+// Shutdown ends the pool in peace: from now on calls fail as they do after Close,
+// those under way are waited for, then the channels are closed, and their
+// connections' farewells are waited for as well; if the Dialer is shared, so are
+// those of its others.
+//
+// If ctx ends first, the calls that are left are cut as by Close, and the error
+// is a [*ShutdownError]. Once the pool is closed Shutdown waits for farewells only.
+func (p *ClientConn) Shutdown(ctx context.Context) error {
+	p.refuseCalls()
+	select {
+	case <-p.done:
+		return p.farewell(ctx)
+	default:
+	}
+	err := grpc.ErrClientConnClosing // if calls are cut, then by Close
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+		p.cutCalls()
+		<-p.done
+	}
+	p.closed.Store(true)
+	if p.lost.Calls > 0 {
+		lost := p.lost
+		lost.Err = err
+		return &lost
+	}
+	return p.farewell(ctx)
+}
+
+// farewell waits for the connections' farewells.
+func (p *ClientConn) farewell(ctx context.Context) error {
+	if err := p.config.Dialer.Shutdown(ctx); err != nil {
+		return &ShutdownError{Err: err}
+	}
+	return nil
+}
+
+// refuseCalls has all new calls fail, and those that wait.
+func (p *ClientConn) refuseCalls() {
+	p.mu.Lock()
+	p.refuse = true
+	p.set.Store(new([]*channel))
+	p.failLocked()
+	p.mu.Unlock()
+	p.nudge()
+}
+
+// cutCalls has the manager wait for no call any more.
+func (p *ClientConn) cutCalls() { p.cutOnce.Do(func() { close(p.cut) }) }
+
+// nudge has the manager look.
+func (p *ClientConn) nudge() {
+	select {
+	case p.nudges <- struct{}{}:
+	default: // it will
+	}
+}

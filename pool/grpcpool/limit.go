@@ -1,0 +1,146 @@
+package grpcpool
+
+import (
+	"context"
+	"math"
+	"net"
+	"slices"
+	"time"
+)
+
+// A line is one connection of a channel, and what its server has said.
+type line struct {
+	c       *channel
+	allowed int64 // streams; negative: it has not said
+	done    bool  // it takes no more calls
+}
+
+// open is called when a connection has been made and secured.
+func (c *channel) open(net.Conn) hearer {
+	l := &line{c: c, allowed: -1}
+	c.mu.Lock()
+	c.lines[l] = struct{}{}
+	c.mu.Unlock()
+	return l
+}
+
+// settings hears how many streams the server allows.
+func (l *line) settings(maxStreams uint32) {
+	l.c.mu.Lock()
+	l.allowed = int64(maxStreams)
+	l.c.mu.Unlock()
+	l.c.p.known.Store(int64(maxStreams))
+	l.c.measure()
+}
+
+// goAway hears that the connection takes no more calls.
+func (l *line) goAway(code uint32, _ string) {
+	l.c.mu.Lock()
+	l.done = true
+	l.c.mu.Unlock()
+	if code == enhanceYourCalm {
+		l.c.p.calmDown(l.c)
+	}
+	l.c.measure()
+}
+
+// closed hears that the connection is no more.
+func (l *line) closed() {
+	l.c.mu.Lock()
+	delete(l.c.lines, l)
+	l.c.mu.Unlock()
+	l.c.measure()
+}
+
+// enhanceYourCalm is the error code of RFC 9113 with which servers of gRPC say
+// that they get too many pings.
+const enhanceYourCalm = 0xb
+
+// calmDown doubles the keepalive time of later channels, once for all that have
+// the same.
+func (p *ClientConn) calmDown(c *channel) {
+	if c.calm > 0 && c.calm < math.MaxInt64/2 && p.calm.CompareAndSwap(c.calm, 2*c.calm) {
+		p.config.Logger.Warn("grpcpool: the server wants fewer pings",
+			"target", p.target, "keepalive", time.Duration(2*c.calm))
+	}
+}
+
+// measure sets the channel's limit to the streams of its connections, or to a
+// guess as long as no server has been heard on any.
+func (c *channel) measure() {
+	c.mu.Lock()
+	sum, heard := int64(0), false
+	for l := range c.lines {
+		if !l.done && l.allowed >= 0 {
+			heard = true
+			sum += c.p.bounded(l.allowed)
+		}
+	}
+	if !heard {
+		sum = c.p.guess()
+	}
+	more := sum > c.limit.Swap(sum)
+	c.mu.Unlock()
+	if more && c.p.waiting.Load() > 0 {
+		c.p.serve()
+	}
+	c.p.nudge()
+}
+
+// bounded returns how many of the streams that a server allows a connection may use.
+func (p *ClientConn) bounded(allowed int64) int64 {
+	if own := int64(p.config.Streams); own > 0 {
+		return min(allowed, own)
+	}
+	return allowed
+}
+
+// guess returns how many streams a connection is taken to have before its
+// server has been heard. It is not zero: a channel that nobody may try is not
+// heard of again.
+func (p *ClientConn) guess() int64 {
+	allowed := p.known.Load()
+	if allowed < 0 {
+		allowed = defaultStreams
+		if own := int64(p.config.Streams); own > 0 {
+			allowed = own
+		}
+	}
+	return max(p.bounded(allowed), 1)
+}
+
+// A silencer is a connection that says for how long nothing has come from its
+// peer; it reports false if it is closed, or does not know.
+type silencer interface {
+	Silence() (time.Duration, bool)
+}
+
+// dial makes a connection of the channel.
+func (c *channel) dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := c.p.dial(ctx, address)
+	if s, ok := conn.(silencer); ok && err == nil {
+		c.mu.Lock()
+		c.raw = slices.DeleteFunc(c.raw, func(s silencer) bool { _, ok := s.Silence(); return !ok })
+		c.raw = append(c.raw, s)
+		c.mu.Unlock()
+	}
+	return conn, err
+}
+
+// silence returns for how long nothing has come from any server of the channel.
+// Where the connections do not know, it is the time since a call was answered.
+func (c *channel) silence() time.Duration {
+	c.mu.Lock()
+	least, known := time.Duration(math.MaxInt64), false
+	for _, s := range c.raw {
+		if d, ok := s.Silence(); ok {
+			known = true
+			least = min(least, d)
+		}
+	}
+	c.mu.Unlock()
+	if known {
+		return least
+	}
+	return c.p.now() - time.Duration(max(c.answered.Load(), c.ready.Load()))
+}

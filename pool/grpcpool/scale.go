@@ -1,0 +1,214 @@
+package grpcpool
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/lastack/lastack/metrics"
+)
+
+const (
+	// Another channel is begun when less than 1/headRoom of a channel's streams
+	// are free.
+	headRoom = 8
+
+	// looks is how often in a Cooldown use is looked at.
+	looks = 8
+
+	// shrinkBy is how many channels may leave at a time: calls that were spread
+	// over more than that would make those that stay hot.
+	shrinkBy = 2
+
+	// hopelessFor is how long a channel may fail to connect while it is not
+	// needed.
+	hopelessFor = 5 * time.Second
+)
+
+// perChannel returns how many streams a channel has that nothing else is known of.
+func (p *ClientConn) perChannel() int64 { return p.guess() }
+
+// grows reports whether another channel may be begun, and would help.
+func (p *ClientConn) grows() bool {
+	m := &p.manager
+	return p.count(serving)+p.count(joining) < p.config.MaxConns &&
+		p.now() >= m.hold &&
+		p.any(connectivity.Ready) && // else it would not connect either
+		p.known.Load() != 0 // a server that allows none means all its connections
+}
+
+// mayWait reports whether a call that finds no stream free is to wait for
+// one, because there may soon be more.
+func (p *ClientConn) mayWait() bool {
+	switch {
+	case p.count(serving) == 0 || p.count(joining) > 0:
+		return true
+	case p.any(connectivity.Ready):
+		return p.grows()
+	}
+	// What its server allows is known once a channel is connected; and if it
+	// cannot connect, calls are to hear that from it.
+	return p.any(connectivity.Idle, connectivity.Connecting)
+}
+
+// lack returns how many streams are missing for the calls that there are and
+// some head room. It is negative if there are more than that.
+func (p *ClientConn) lack() int64 {
+	lack := p.waiting.Load() + p.perChannel()/headRoom
+	for _, c := range p.manager.all {
+		if c.phase == serving && c.rank() != hopeless {
+			lack += max(c.calls.Load(), 0) - c.limit.Load()
+		}
+	}
+	return lack
+}
+
+// grow begins as many channels as are missing, and has those that serve say
+// when more will be.
+func (p *ClientConn) grow() {
+	m := &p.manager
+	for p.now() >= m.hold && p.count(serving)+p.count(joining) < p.config.minConns() {
+		if !p.more() {
+			break
+		}
+	}
+	per := p.perChannel()
+	lack := p.lack() - per*int64(p.count(joining))
+	for ; lack > 0 && p.grows(); lack -= per {
+		if !p.recall() && !p.more() {
+			break
+		}
+	}
+	p.setMarks()
+}
+
+// more begins a channel.
+func (p *ClientConn) more() bool {
+	if _, err := p.birth(nil, true, false); err != nil {
+		m := &p.manager
+		m.failures++
+		m.hold = p.now() + holdFor(m.failures)
+		p.config.Logger.Warn("grpcpool: a channel could not be made", "target", p.target, "err", err)
+		return false
+	}
+	return true
+}
+
+// recall has a channel serve again that was not needed any more.
+func (p *ClientConn) recall() bool {
+	for _, c := range p.manager.all {
+		if c.phase == draining && c.reason == metrics.Excess && c.is(connectivity.Ready) {
+			c.reason = ""
+			c.leaving.Store(false)
+			p.serveOn(c)
+			return true
+		}
+	}
+	return false
+}
+
+// setMarks says from how many calls on each channel is to nudge the manager. If that
+// can do nothing it is not to be woken for each call.
+func (p *ClientConn) setMarks() {
+	var set []*channel
+	for _, c := range p.manager.all {
+		if c.phase == serving {
+			set = append(set, c)
+		}
+	}
+	able := p.count(joining) == 0 && p.grows()
+	for _, c := range set {
+		mark := int64(math.MaxInt64)
+		if able {
+			mark = c.limit.Load() - p.perChannel()/headRoom/int64(len(set))
+		}
+		c.mark.Store(mark)
+	}
+}
+
+// A usage remembers how many channels were needed lately.
+type usage struct {
+	needed [looks]int
+	seen   int           // of those, from the last on
+	next   time.Duration // when to look again; 0: there is nothing to look for
+}
+
+// shrink lets channels go that were not needed for a whole Cooldown. It returns
+// how long there is nothing more to do.
+func (p *ClientConn) shrink() time.Duration {
+	u, n := &p.manager.use, p.count(serving)
+	if n <= p.config.minConns() {
+		*u = usage{}
+		return never
+	}
+	every := max(p.config.Cooldown/looks, time.Millisecond)
+	if u.next == 0 {
+		p.peaks() // from now on
+		u.next = p.now() + every
+	}
+	if left := u.next - p.now(); left > 0 {
+		return left
+	}
+	u.next = p.now() + every
+	copy(u.needed[1:], u.needed[:])
+	u.needed[0] = p.needed(p.peaks())
+	u.seen++
+	if most := slices.Max(u.needed[:]); u.seen >= looks && most < n {
+		p.excess(min(n-most, shrinkBy))
+	}
+	return every
+}
+
+// peaks returns how many calls there were at most since it was asked last.
+func (p *ClientConn) peaks() (sum int64) {
+	for _, c := range p.manager.all {
+		if c.phase == serving {
+			sum += c.peak.Swap(max(c.calls.Load(), 0))
+		}
+	}
+	return sum
+}
+
+// needed returns how many channels so many calls need, if those are not to be
+// about to grow.
+func (p *ClientConn) needed(calls int64) int {
+	per := max(p.perChannel()*3/4, 1)
+	return int(max(min((calls+per-1)/per, int64(p.config.MaxConns)), int64(p.config.minConns())))
+}
+
+// excess has the n channels leave that are least worth keeping.
+func (p *ClientConn) excess(n int) {
+	var set []*channel
+	for _, c := range p.manager.all {
+		if c.phase == serving && !c.replaced {
+			set = append(set, c)
+		}
+	}
+	slices.SortStableFunc(set, func(a, b *channel) int {
+		return cmp.Or(cmp.Compare(b.rank(), a.rank()), cmp.Compare(a.calls.Load(), b.calls.Load()))
+	})
+	for _, c := range set[:min(n, len(set))] {
+		p.drain(c, metrics.Excess)
+	}
+}
+
+// shed has channels leave that cannot connect, while there are others. It returns
+// how long there is nothing more to do.
+func (p *ClientConn) shed() time.Duration {
+	wait := never
+	for _, c := range p.manager.all {
+		since := time.Duration(c.failing.Load())
+		if c.phase != serving || since == 0 || c.replaced || p.count(serving) <= p.config.minConns() {
+			continue
+		}
+		if left := since + hopelessFor - p.now(); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		p.drain(c, metrics.Error)
+	}
+	return wait
+}

@@ -1,0 +1,76 @@
+package grpcpool
+
+import (
+	"context"
+	"reflect"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+)
+
+// A stream is a streaming call that its channel counts until it ends. The end may
+// show in several places, and in any one of them not at all: grpc.OnFinish is
+// called once, twice, or, where an interceptor has a stream of its own, never.
+type stream struct {
+	grpc.ClientStream
+	c        *channel
+	one      bool // the first message is the last
+	ended    atomic.Bool
+	unfollow atomic.Pointer[func() bool] // stops waiting for the end of its context; nil: nothing to stop
+}
+
+func newStream(ctx context.Context, c *channel, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (_ grpc.ClientStream, err error) {
+	s := &stream{c: c, one: !desc.ServerStreams}
+	opened := false
+	defer func() {
+		if !opened {
+			s.end(err) // even if an interceptor panics
+		}
+	}()
+	s.ClientStream, err = c.cc.NewStream(ctx, desc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(s.end))...)
+	if err != nil {
+		return nil, err
+	}
+	opened = true
+	if !ofGRPC(s.ClientStream) {
+		s.follow(ctx)
+	}
+	return s, nil
+}
+
+// RecvMsg receives a message, as [grpc.ClientStream] has it.
+func (s *stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil || s.one {
+		s.end(err)
+	}
+	return err
+}
+
+// end counts the end of the call, once. It takes the error that RecvMsg has, or
+// OnFinish.
+func (s *stream) end(err error) {
+	if s.ended.Swap(true) {
+		return
+	}
+	if stop := s.unfollow.Load(); stop != nil {
+		(*stop)()
+	}
+	s.c.finish(err)
+}
+
+// follow has the call end with its context at the latest.
+func (s *stream) follow(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { s.end(ctx.Err()) })
+	s.unfollow.Store(&stop)
+	if s.ended.Load() {
+		stop()
+	}
+}
+
+// ofGRPC reports whether s is grpc-go's own, which calls OnFinish whenever it
+// ends. An interceptor's may have none of those beneath.
+func ofGRPC(s grpc.ClientStream) bool {
+	t := reflect.TypeOf(s)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "google.golang.org/grpc"
+}

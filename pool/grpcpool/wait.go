@@ -1,0 +1,128 @@
+package grpcpool
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+)
+
+// A waiter is a call that waits for a channel. It is in the pool's queue until
+// it is given one, or an error, or gives up.
+type waiter struct {
+	given      chan *channel // holds one; closed without one: the pool is shut
+	prev, next *waiter
+	queued     bool
+}
+
+// A waiterQueue is first in, first out. A waiter leaves it from anywhere.
+type waiterQueue struct {
+	head, tail *waiter
+	len        int64
+}
+
+func (q *waiterQueue) push(w *waiter) {
+	w.queued = true
+	w.prev = q.tail
+	if q.tail != nil {
+		q.tail.next = w
+	} else {
+		q.head = w
+	}
+	q.tail = w
+	q.len++
+}
+
+// remove takes w out. It reports false if w is not in the queue any more.
+func (q *waiterQueue) remove(w *waiter) bool {
+	if !w.queued {
+		return false
+	}
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		q.head = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		q.tail = w.prev
+	}
+	w.prev, w.next, w.queued = nil, nil, false
+	q.len--
+	return true
+}
+
+// wait counts a call on a channel that pick has not found: on the first that
+// has a stream free, as long as there is hope of more; else on any, where it
+// waits for a stream in grpc-go.
+func (p *ClientConn) wait(ctx context.Context) (*channel, error) {
+	w := &waiter{given: make(chan *channel, 1)}
+	p.mu.Lock()
+	if p.refuse {
+		p.mu.Unlock()
+		return nil, grpc.ErrClientConnClosing
+	}
+	p.queue.push(w)
+	p.serveLocked()
+	waits := w.queued
+	p.mu.Unlock()
+	if waits {
+		p.host.Wait()
+		p.nudge()
+	}
+	select {
+	case c, ok := <-w.given:
+		if !ok {
+			return nil, grpc.ErrClientConnClosing
+		}
+		return c, nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	inTime := p.queue.remove(w)
+	p.waiting.Store(p.queue.len)
+	p.mu.Unlock()
+	if !inTime {
+		// It was given a channel at the same time. Nobody may lose by that.
+		if c, ok := <-w.given; ok {
+			c.release()
+		}
+	}
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+// serve gives channels to the calls that wait, as streams are free.
+func (p *ClientConn) serve() {
+	p.mu.Lock()
+	p.serveLocked()
+	p.mu.Unlock()
+}
+
+func (p *ClientConn) serveLocked() {
+	// A stream that gets free from here on is offered by whoever frees it: he
+	// sees that calls wait.
+	p.waiting.Store(p.queue.len)
+	for p.queue.head != nil {
+		c := p.pickFree()
+		if c == nil && !p.mayGrow {
+			c = p.pickAny()
+		}
+		if c == nil {
+			break
+		}
+		w := p.queue.head
+		p.queue.remove(w)
+		w.given <- c
+	}
+	p.waiting.Store(p.queue.len)
+}
+
+// failLocked has the calls that wait fail.
+func (p *ClientConn) failLocked() {
+	for w := p.queue.head; w != nil; w = p.queue.head {
+		p.queue.remove(w)
+		close(w.given)
+	}
+	p.waiting.Store(0)
+}
