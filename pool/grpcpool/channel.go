@@ -87,7 +87,7 @@ func (p *ClientConn) newChannel() (*channel, error) {
 	if age := p.config.MaxAge; age > 0 {
 		c.life = age - rand.N(age/5+1)
 	}
-	c.limit.Store(p.guess())
+	c.limit.Store(c.guess())
 	c.mark.Store(math.MaxInt64)
 	keep := p.config.Keepalive
 	keep.Time = time.Duration(c.calm)
@@ -233,6 +233,7 @@ func (c *channel) note(s connectivity.State) bool {
 	} else {
 		c.ready.Store(0)
 	}
+	c.measure()
 	if s == connectivity.TransientFailure {
 		c.failing.CompareAndSwap(0, max(now, 1))
 	}

@@ -77,7 +77,7 @@ func (c *channel) measure() {
 		}
 	}
 	if !heard {
-		sum = c.p.guess()
+		sum = c.guess()
 	}
 	more := sum > c.limit.Swap(sum)
 	c.mu.Unlock()
@@ -107,6 +107,16 @@ func (p *ClientConn) guess() int64 {
 		}
 	}
 	return max(p.bounded(allowed), 1)
+}
+
+// guess returns how many streams the channel is taken to have. Before the first
+// connection of the pool it is one: more calls would wait for that in any case,
+// and can still go elsewhere if they do so here.
+func (c *channel) guess() int64 {
+	if c.p.config.Credentials != nil && c.p.known.Load() < 0 && c.ready.Load() == 0 {
+		return 1
+	}
+	return c.p.guess()
 }
 
 // A silencer is a connection that says for how long nothing has come from its

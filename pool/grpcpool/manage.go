@@ -104,12 +104,26 @@ func (p *ClientConn) look() (wait time.Duration, over bool) {
 	}
 	wait = min(p.replace(), p.shed(), p.shrink())
 	p.grow()
+	p.wake()
 	p.publish()
 	p.bury()
 	if m.hold > p.now() {
 		wait = min(wait, m.hold-p.now())
 	}
 	return max(wait, 0), false
+}
+
+// wake connects a channel if calls wait and none is connected. The one that is to
+// connect it need not have come as far: an interceptor may hold it.
+func (p *ClientConn) wake() {
+	if p.waiting.Load() == 0 || p.any(connectivity.Ready) {
+		return
+	}
+	for _, c := range p.manager.all {
+		if c.phase == serving && c.is(connectivity.Idle) {
+			c.cc.Connect()
+		}
+	}
 }
 
 // birth makes a channel. One that serves from the beginning does not join; one
