@@ -39,6 +39,7 @@ func TestStreamEndsOnce(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name        string
+		forgotten   bool // it ends with its context only
 		server      func(grpc.ServerStream) error
 		interceptor grpc.StreamClientInterceptor
 		use         func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) // ctx is canceled after it
@@ -62,7 +63,7 @@ func TestStreamEndsOnce(t *testing.T) {
 				}
 			}
 		}},
-		{name: "cancelled and forgotten", use: func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) {
+		{name: "cancelled and forgotten", forgotten: true, use: func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) {
 			bidi(ctx, client)
 		}},
 		{name: "deadline", use: func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) {
@@ -95,7 +96,7 @@ func TestStreamEndsOnce(t *testing.T) {
 					}
 				}
 			}},
-		{name: "error status seen by Send only", server: func(grpc.ServerStream) error { return refused },
+		{name: "error status seen by Send only", forgotten: true, server: func(grpc.ServerStream) error { return refused },
 			use: func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) {
 				s, err := client.FullDuplexCall(ctx)
 				if err != nil {
@@ -150,7 +151,7 @@ func TestStreamEndsOnce(t *testing.T) {
 					}
 				}
 			}},
-		{name: "interceptor that answers by itself, forgotten", interceptor: answers,
+		{name: "interceptor that answers by itself, forgotten", forgotten: true, interceptor: answers,
 			use: func(t *testing.T, ctx context.Context, client testgrpc.TestServiceClient) {
 				if _, err := client.FullDuplexCall(ctx); err != nil {
 					t.Fatal(err)
@@ -192,8 +193,14 @@ func TestStreamEndsOnce(t *testing.T) {
 			for range 3 {
 				ctx, cancel := context.WithCancel(t.Context())
 				tc.use(t, ctx, client)
-				cancel()
+				if tc.forgotten {
+					if n := c.calls.Load(); n != 1 {
+						t.Errorf("%d calls are counted before its context ends", n)
+					}
+					cancel()
+				}
 				netlab.Eventually(t, 10*time.Second, "the call is counted as ended", func() bool { return c.calls.Load() <= 0 })
+				cancel()
 			}
 			// A second end would come with what the first has woken.
 			netlab.Eventually(t, 10*time.Second, "the server has nothing to do", func() bool { return e.now.Load() == 0 })

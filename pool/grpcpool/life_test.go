@@ -102,35 +102,37 @@ func TestTargetDownAndUp(t *testing.T) {
 	})
 }
 
-// When a server restarts under a pool of several channels, they find it again.
+// When a server is away for long under a pool of several channels, those that
+// are not needed leave, and the others are all back as soon as one is.
 func TestServerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &echo{}
 		n := newMemnet(t, e, grpc.MaxConcurrentStreams(5))
 		p, client := n.pooled(t, Config{MinConns: 3})
-		hold(t, client, 10)()
-		if channels(p) != 3 {
+		hold(t, client, 20)()
+		if channels(p) != 4 {
 			t.Fatalf("%d channels", channels(p))
 		}
 		n.set(func(n *memnet) { n.down = true })
 		n.drop()
-		time.Sleep(20 * time.Second)
+		time.Sleep(2 * hopelessFor)
 		synctest.Wait()
+		if channels(p) != 3 {
+			t.Errorf("%d channels while the server is away, want 3", channels(p))
+		}
+		time.Sleep(10 * time.Minute)
 		if err := invoke(t.Context(), client); status.Code(err) != codes.Unavailable {
 			t.Error(err)
-		}
-		if channels(p) == 0 {
-			t.Error("no channel")
 		}
 		before := n.dials.Load()
 		n.set(func(n *memnet) { n.down = false })
 		if err := invoke(t.Context(), client, grpc.WaitForReady(true)); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if channels(p) != 3 || n.open() != 3 {
-			t.Errorf("%d channels, %d connections; want 3", channels(p), n.open())
+			t.Errorf("%d channels, %d connections soon after; want 3", channels(p), n.open())
 		}
 		if d := n.dials.Load() - before; d > 6 {
 			t.Errorf("%d dials to come back", d)
@@ -176,6 +178,25 @@ func TestFailingChannelIsAvoided(t *testing.T) {
 			if err := invoke(t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// Nor do they go there when the others are full.
+func TestFailingChannelHasNoStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{}
+		n := newMemnet(t, e, grpc.MaxConcurrentStreams(2))
+		_, client := n.pooled(t, Config{MinConns: 2, MaxConns: 3})
+		synctest.Wait()
+		n.set(func(n *memnet) { n.down = true })
+		n.conns[0].Conn.Close()
+		synctest.Wait()
+		defer hold(t, client, 2)()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := invoke(ctx, client); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%v, though a channel is connected", err)
 		}
 	})
 }

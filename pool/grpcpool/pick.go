@@ -50,7 +50,8 @@ func (p *ClientConn) pick() *channel {
 }
 
 // pickFree counts a call on the best channel that has a stream free. It returns
-// nil if there is none. One that cannot connect has none, unless none can.
+// nil if there is none. While a channel is connected those that are not have none:
+// if they cannot connect, their calls fail.
 func (p *ClientConn) pickFree() *channel {
 	for {
 		set := *p.set.Load()
@@ -62,7 +63,7 @@ func (p *ClientConn) pickFree() *channel {
 				best = c
 			}
 		}
-		if best == nil || connected && best.rank() == hopeless {
+		if best == nil || connected && !best.is(connectivity.Ready) {
 			return nil
 		}
 		if best.reserve() {

@@ -47,7 +47,7 @@ func (p *ClientConn) mayWait() bool {
 	case p.count(serving) == 0 || p.count(joining) > 0:
 		return true
 	case p.any(connectivity.Ready):
-		return p.grows()
+		return p.grows() || p.any(connectivity.Connecting)
 	}
 	// What its server allows is known once a channel is connected; and if it
 	// cannot connect, calls are to hear that from it.
@@ -57,10 +57,19 @@ func (p *ClientConn) mayWait() bool {
 // lack returns how many streams are missing for the calls that there are and
 // some head room. It is negative if there are more than that.
 func (p *ClientConn) lack() int64 {
-	lack := p.waiting.Load() + p.perChannel()/headRoom
+	per := p.perChannel()
+	p.mu.Lock() // so that no call is counted as waiting and, given a channel, there
+	defer p.mu.Unlock()
+	lack := p.queue.len + per/headRoom
 	for _, c := range p.manager.all {
-		if c.phase == serving && c.rank() != hopeless {
-			lack += max(c.calls.Load(), 0) - c.limit.Load()
+		if c.phase != serving {
+			continue
+		}
+		switch connectivity.State(c.state.Load()) {
+		case connectivity.Ready:
+			lack += c.calls.Load() - c.limit.Load()
+		case connectivity.Connecting:
+			lack += c.calls.Load() - max(c.limit.Load(), per)
 		}
 	}
 	return lack
@@ -75,11 +84,13 @@ func (p *ClientConn) grow() {
 			break
 		}
 	}
-	per := p.perChannel()
-	lack := p.lack() - per*int64(p.count(joining))
-	for ; lack > 0 && p.grows(); lack -= per {
-		if !p.recall() && !p.more() {
-			break
+	if p.grows() { // a channel is connected, so its server has been heard
+		per := p.perChannel()
+		lack := p.lack() - per*int64(p.count(joining))
+		for ; lack > 0 && p.grows(); lack -= per {
+			if !p.recall() && !p.more() {
+				break
+			}
 		}
 	}
 	p.setMarks()
@@ -131,8 +142,7 @@ func (p *ClientConn) setMarks() {
 
 // A usage remembers how many channels were needed lately.
 type usage struct {
-	needed [looks]int
-	seen   int           // of those, from the last on
+	needed [looks]int    // the last first
 	next   time.Duration // when to look again; 0: there is nothing to look for
 }
 
@@ -146,7 +156,10 @@ func (p *ClientConn) shrink() time.Duration {
 	}
 	every := max(p.config.Cooldown/looks, time.Millisecond)
 	if u.next == 0 {
-		p.peaks() // from now on
+		p.peaks() // from now on; until now all may have been needed
+		for i := range u.needed {
+			u.needed[i] = n
+		}
 		u.next = p.now() + every
 	}
 	if left := u.next - p.now(); left > 0 {
@@ -155,8 +168,7 @@ func (p *ClientConn) shrink() time.Duration {
 	u.next = p.now() + every
 	copy(u.needed[1:], u.needed[:])
 	u.needed[0] = p.needed(p.peaks())
-	u.seen++
-	if most := slices.Max(u.needed[:]); u.seen >= looks && most < n {
+	if most := slices.Max(u.needed[:]); most < n {
 		p.excess(min(n-most, shrinkBy))
 	}
 	return every
