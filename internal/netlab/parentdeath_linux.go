@@ -10,3 +10,7 @@ import (
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
+
+// endFamily has the kernel kill the processes that this one starts when it ends:
+// it is the first of a process namespace. It is called after dieWithParent.
+func endFamily(cmd *exec.Cmd) { cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID }

@@ -20,7 +20,8 @@ type process struct {
 }
 
 // run starts the server's program, which is to listen at the addresses. The
-// configurations keep each of them to one process, so that to kill it ends it.
+// configurations keep each of them to one process, so that to kill it ends it,
+// or else say that it has a family.
 func (s *site) run(listen []netip.AddrPort, args ...string) {
 	s.t.Helper()
 	out, err := os.CreateTemp(s.dir, "output")
@@ -36,6 +37,9 @@ func (s *site) run(listen []netip.AddrPort, args ...string) {
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	dieWithParent(cmd)
+	if s.family {
+		endFamily(cmd)
+	}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatalf("netlab: %s: %v", s.Name, err)
 	}

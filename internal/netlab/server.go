@@ -23,6 +23,7 @@ type Server struct {
 	Roots *x509.CertPool // trusts the certificate of TLS
 
 	processes []*process
+	quit      os.Signal // asks them to end gracefully; nil: they cannot be asked
 }
 
 // Config says what all servers can be told.
@@ -61,6 +62,8 @@ type site struct {
 	dir  string // all that the server may write to
 	www  string // what it serves
 	cfg  Config
+
+	family bool // the program starts processes, which end with it
 }
 
 // Start runs a program with a generated configuration until the test is over.
