@@ -60,15 +60,24 @@ func (c *conn) Close() error {
 
 // fact returns how the connection is to be ended.
 func (c *conn) fact() linger.Fact {
+	said := c.said.last()
 	if c.raw != nil {
-		// What the peer's kernel does not acknowledge may be a black hole's,
-		// and then the port would be held for as long as the kernel tries. All
-		// that can be lost is what the transport gives up as well.
-		if info, err := sockopt.ReadInfo(c.raw); err == nil && info.Unsent > 0 && info.Retransmits > 0 {
+		info, err := sockopt.ReadInfo(c.raw)
+		if err == nil && info.Unsent > 0 && info.Retransmits > 0 {
+			// What the peer's kernel does not acknowledge may be a black hole's,
+			// and then the port would be held for as long as the kernel tries. All
+			// that can be lost is what the transport gives up as well.
 			return linger.Broken
 		}
+		if said == goAway && info.Unsent <= goAwayLen {
+			// Some peers close as soon as they are told: HAProxy does. Its FIN
+			// and ours would cross, so it is asked whether it has read that. A
+			// peer that has not acknowledged more than that is not asked: it
+			// may be a black hole.
+			return linger.RestingHTTP2
+		}
 	}
-	switch c.said.last() {
+	switch said {
 	case unused:
 		return linger.Broken // nothing was asked of the peer: a dial that lost the race, or failed
 	case closeNotify:

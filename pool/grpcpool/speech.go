@@ -6,9 +6,9 @@ import (
 )
 
 // A speech follows what is written to a connection as far as its end depends on
-// it: whether a call was ever sent, and whether TLS has said its goodbye. It
-// parses plaintext up to the first HEADERS frame, and of TLS what shows of a record:
-// its type, and its length.
+// it: whether a call was ever sent, and whether a goodbye has been said. It parses
+// plaintext up to the first HEADERS frame and looks at the ends of writes from
+// then on, and of TLS at what shows of a record: its type, and its length.
 //
 // One goroutine at a time writes; another may ask for the last word.
 type speech struct {
@@ -30,6 +30,9 @@ const (
 	// used: one has, or it cannot be told.
 	used
 
+	// goAway: HTTP/2 in plaintext has said that it closes.
+	goAway
+
 	// closeNotify: TLS has said that it closes.
 	closeNotify
 )
@@ -48,6 +51,13 @@ const (
 	sealedAlert = 24
 )
 
+// lastWords end the GOAWAY with which a transport of grpc-go closes. It is the
+// last frame that it writes.
+var lastWords = []byte("client transport shutdown")
+
+// goAwayLen is the length of that frame: the last stream, NO_ERROR, lastWords.
+var goAwayLen = frameHeaderLen + 8 + len(lastWords)
+
 // preface is what an HTTP/2 client says first (RFC 9113 section 3.4).
 var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
@@ -56,7 +66,17 @@ func (s *speech) last() word { return word(s.word.Load()) }
 // hear takes in what is about to be written. Whatever it does not understand
 // counts as used.
 func (s *speech) hear(p []byte) {
-	if len(p) == 0 || s.last() == used && !s.tls {
+	if len(p) == 0 {
+		return
+	}
+	if last := s.last(); last != unused && !s.tls {
+		// A Write ends where a frame does, or where a buffer of 32 KiB was full.
+		switch {
+		case bytes.HasSuffix(p, lastWords):
+			s.word.Store(uint32(goAway))
+		case last == goAway:
+			s.word.Store(uint32(used)) // it was data that said so
+		}
 		return
 	}
 	if !s.begun {

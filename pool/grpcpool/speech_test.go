@@ -1,11 +1,15 @@
 package grpcpool
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+
+	"google.golang.org/grpc"
 )
 
 // frame returns an HTTP/2 frame.
@@ -17,7 +21,11 @@ func frame(kind byte, payload string) string {
 const (
 	frameSettings = 0x4
 	framePing     = 0x6
+	frameGoAway   = 0x7
 )
+
+// goodbye is the GOAWAY of a transport that closes.
+var goodbye = frame(frameGoAway, "\x00\x00\x00\x01\x00\x00\x00\x00"+string(lastWords))
 
 func TestSpeech(t *testing.T) {
 	greeting := string(preface) + frame(frameSettings, "\x00\x03\x00\x00\x00\x01") + frame(frameSettings, "")
@@ -34,6 +42,7 @@ func TestSpeech(t *testing.T) {
 		"headers begin":          {greeting + frame(frameHeaders, "x")[:4], unused}, // the peer cannot have understood
 		"headers and more":       {greeting + frame(frameHeaders, "x") + frame(framePing, "12345678"), used},
 		"payload like a header":  {greeting + frame(framePing, frame(frameHeaders, "")[:8]), unused},
+		"goaway, no call":        {greeting + goodbye, unused},
 		"another protocol":       {"HELLO\r\n", used},
 		"another protocol, zero": {"\x00\x00\x00\x01", used},
 	} {
@@ -45,12 +54,56 @@ func TestSpeech(t *testing.T) {
 	}
 }
 
+// TestSpeechGoAway: the last words count when they are the last.
+func TestSpeechGoAway(t *testing.T) {
+	if len(goodbye) != goAwayLen {
+		t.Errorf("the frame has %d bytes, want %d", len(goodbye), goAwayLen)
+	}
+	var s speech
+	for i, step := range []struct {
+		said string
+		want word
+	}{
+		{string(preface) + frame(frameSettings, ""), unused},
+		{frame(frameHeaders, "x"), used},
+		{frame(framePing, "12345678") + goodbye, goAway},
+		{frame(framePing, "12345678"), used},
+		{goodbye, goAway},
+	} {
+		s.hear([]byte(step.said))
+		if s.last() != step.want {
+			t.Errorf("step %d: %d, want %d", i, s.last(), step.want)
+		}
+	}
+}
+
+// TestGrpcSaysGoodbye: a transport of grpc-go ends with the words that are known.
+func TestGrpcSaysGoodbye(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	serve(t, l)
+	var c *conn
+	dial := newDialing(nil)
+	if err := call(t, nil, l.Addr().String(), grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		nc, err := dial.dial(ctx, address)
+		c, _ = nc.(*conn)
+		return nc, err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if c.said.last() != goAway {
+		t.Errorf("%d, want goAway", c.said.last())
+	}
+}
+
 // FuzzSpeech: it does not matter how what is said is cut up after the preface,
 // and a call that was sent is never overheard.
 func FuzzSpeech(f *testing.F) {
 	f.Add(frame(frameSettings, "")+frame(frameHeaders, "x"), []byte{3, 1, 9})
 	f.Add(frame(framePing, "12345678"), []byte{1})
 	f.Fuzz(func(t *testing.T, said string, cuts []byte) {
+		if strings.Contains(said, string(lastWords)) {
+			t.Skip("the last words count by where a write ends")
+		}
 		var whole, parts speech
 		whole.hear([]byte(string(preface) + said))
 		parts.hear(preface)
