@@ -203,10 +203,10 @@ func (c *Conn) Close() error {
 	if !c.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	c.closer.enter() // first: who sees it leave in the accounts may call Shutdown
 	if c.account != nil {
 		c.account.Closing()
 	}
-	c.closer.enter()
 	c.mu.Lock()
 	c.counted = true
 	f := c.onClosed

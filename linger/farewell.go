@@ -31,12 +31,12 @@ var discardBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); retur
 
 // beginFarewell duplicates the descriptor and starts the farewell on the
 // duplicate. The caller closes the original, which gives everybody who is
-// blocked on it net.ErrClosed from the standard library itself; the connection
-// lives on until the duplicate is closed.
+// blocked on it net.ErrClosed from the standard library itself, and then closes
+// the channel; the connection lives on until the duplicate is closed.
 //
 // It reports false if as many farewells as allowed are under way, or where a
 // socket cannot be duplicated.
-func (c *Conn) beginFarewell() bool {
+func (c *Conn) beginFarewell(original <-chan struct{}) bool {
 	if !c.closer.tryWait() {
 		return false
 	}
@@ -61,6 +61,9 @@ func (c *Conn) beginFarewell() bool {
 		c.mu.Unlock()
 		f.Close()
 		c.closer.doneWaiting()
+		// A peer may close at once, while Close still waits for readers to let
+		// go of the original.
+		<-original
 		c.closer.settle(c, q)
 	}()
 	return true

@@ -134,7 +134,9 @@ func (c *Conn) leave() error {
 	w := p.choose(info, c.told(), pat)
 	hurried := false
 	if w == wayWait {
-		if c.beginFarewell() {
+		original := make(chan struct{})
+		if c.beginFarewell(original) {
+			defer close(original)
 			return c.tcpConn.Close()
 		}
 		hurried = true
