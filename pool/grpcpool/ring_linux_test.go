@@ -331,6 +331,12 @@ func newStage(t *testing.T, lab *netlab.Lab, proto string, ours bool) *stage {
 func (s *stage) judge() (client, server int) {
 	s.t.Helper()
 	if s.ours {
+		// Where the server has ended a connection, Close of the channel does
+		// not wait until the transport has closed it.
+		netlab.Eventually(s.t, 10*time.Second, "the transports close their connections", func() bool {
+			a := s.d.Meter.Snapshot()
+			return a.Resting+a.Busy+a.Dialing == 0
+		})
 		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 		defer cancel()
 		if err := s.d.Shutdown(ctx); err != nil {
