@@ -78,6 +78,7 @@ var owners = map[string][]string{
 	"github.com/prometheus":             {"metrics/prom", "examples"},
 	"go.opentelemetry.io":               {"metrics/otel", "examples"},
 	"github.com/coder/websocket":        {"internal/websockettest"},
+	"github.com/cncf/xds":               {"internal/grpcinterop"},
 	"golang.org/x/sync":                 nil, // anybody
 	"golang.org/x/sys":                  nil,
 }
