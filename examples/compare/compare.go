@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"github.com/lastack/lastack/internal/cputime"
 )
 
 const (
@@ -84,11 +86,11 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 	runtime.GC() // so that no row pays for another's garbage
 
 	stop := showProgress(os.Stderr, title, c.s.requests, j.result.done)
-	start, cpu := time.Now(), cpuTime()
+	start, cpu := time.Now(), cputime.Used()
 	end := j.do(ctx)
 	worked := time.Now()
 	end()
-	cpu, ended := cpuTime()-cpu, time.Now()
+	cpu, ended := cputime.Used()-cpu, time.Now()
 	stop()
 
 	r := newRow(kind.name, &j.result, worked.Sub(start), ended.Sub(worked), cpu)

@@ -1,15 +1,15 @@
 //go:build unix
 
-package main
+package cputime
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime returns the CPU time that this process has taken, or 0 where the
-// system does not tell. The server is another process.
-func cpuTime() time.Duration {
+// Used returns the CPU time that this process has taken so far, the system's
+// part included, or 0 where the system does not tell.
+func Used() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
