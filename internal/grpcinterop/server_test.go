@@ -29,7 +29,7 @@ type server struct {
 
 // start serves until the test is over, at addresses of its own. A broken server
 // answers every call with the same error.
-func start(t *testing.T, secure, broken bool) *server {
+func start(t *testing.T, secure, broken bool, services ...func(grpc.ServiceRegistrar)) *server {
 	t.Helper()
 	opts := []grpc.ServerOption{orca.CallMetricsServerOption(nil)}
 	s := &server{}
@@ -55,6 +55,9 @@ func start(t *testing.T, secure, broken bool) *server {
 	orcagrpc.RegisterOpenRcaServiceServer(srv, reports{recorder: recorder})
 	service := interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: recorder})
 	testgrpc.RegisterTestServiceServer(srv, named{service})
+	for _, register := range services {
+		register(srv)
+	}
 	for _, addr := range []*netip.AddrPort{&s.addr, &s.also} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
