@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/lastack/lastack/examples/internal/lab"
 	"github.com/lastack/lastack/internal/cputime"
 )
 
@@ -23,17 +24,17 @@ const (
 // A comparison is one run of the command.
 type comparison struct {
 	s      *settings
-	where  location
-	kernel *kernel // nil: not available
-	server *child  // nil: -url
+	where  lab.Location
+	kernel *lab.Kernel // nil: not available
+	server *lab.Child  // nil: -url
 }
 
 // compare runs all rows. It returns an error when it cannot compare at all; a
 // client that fails has a row that says so.
-func compare(ctx context.Context, s *settings, where location) (*report, error) {
+func compare(ctx context.Context, s *settings, where lab.Location) (*report, error) {
 	c := &comparison{s: s, where: where}
 	r := newReport(s, where)
-	k, err := openKernel()
+	k, err := lab.OpenKernel()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		r.CountNote = "the kernel's counts are not available on " + runtime.GOOS
@@ -41,13 +42,13 @@ func compare(ctx context.Context, s *settings, where location) (*report, error) 
 		r.CountNote = "the kernel's counts are not available: " + err.Error()
 	default:
 		c.kernel = k
-		defer k.close()
+		defer k.Close()
 	}
 	if s.url == nil {
-		if c.server, err = startServer(); err != nil {
+		if c.server, err = lab.StartServer(); err != nil {
 			return nil, err
 		}
-		defer c.server.stop()
+		defer c.server.Stop()
 	}
 	for i, kind := range contenders {
 		row, err := c.row(ctx, kind, fmt.Sprintf("[%d/%d] %s", i+1, len(contenders), kind.name))
@@ -75,10 +76,10 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 	if err != nil {
 		return nil, err
 	}
-	var before view
-	made := timeWaitsMade()
+	var before lab.View
+	made := lab.TimeWaitsMade()
 	if c.kernel != nil {
-		if before, err = c.kernel.look(t.servers, view{}); err != nil {
+		if before, err = c.kernel.Look(t.servers, lab.View{}); err != nil {
 			return nil, err
 		}
 	}
@@ -99,11 +100,11 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 		return nil, err
 	}
 	r.AtLeast = time.Since(start) > timeWaitLife
-	if c.where.private {
-		r.Made = timeWaitsMade() - made // nobody else makes any here
+	if c.where.Private {
+		r.Made = lab.TimeWaitsMade() - made // nobody else makes any here
 	}
 	if c.server != nil {
-		r.Dialled, err = c.server.accepted(t.servers[0].String())
+		r.Dialled, err = accepted(c.server, t.servers[0].String())
 	} else {
 		r.Dialled = j.team.dialled()
 	}
@@ -114,7 +115,7 @@ func (c *comparison) row(ctx context.Context, kind contender, title string) (*ro
 }
 
 // count asks the kernel what is left of the row's connections.
-func (c *comparison) count(ctx context.Context, r *row, t target, before view) error {
+func (c *comparison) count(ctx context.Context, r *row, t target, before lab.View) error {
 	if c.kernel == nil {
 		return nil
 	}
@@ -122,12 +123,12 @@ func (c *comparison) count(ctx context.Context, r *row, t target, before view) e
 	if ctx.Err() != nil {
 		bound = settleWaitInterrupted
 	}
-	v, err := c.kernel.settle(context.WithoutCancel(ctx), t.servers, before, bound)
+	v, err := c.kernel.Settle(context.WithoutCancel(ctx), t.servers, before, bound)
 	if err != nil {
 		return err
 	}
-	here, there := v.timeWaits()
-	r.Here, r.Unsettled = &here, v.moving()
+	here, there := v.TimeWaits()
+	r.Here, r.Unsettled = &here, v.Moving()
 	if t.local {
 		r.There = &there
 	}

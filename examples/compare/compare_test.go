@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastack/lastack/examples/internal/lab"
 	"github.com/lastack/lastack/internal/netlab"
 )
 
@@ -210,8 +211,8 @@ func TestUsage(t *testing.T) {
 		cmd := commandline(t, args...)
 		cmd.Stderr = &stderr
 		cmd.Run()
-		if code := cmd.ProcessState.ExitCode(); code != exitUsage || stderr.Len() == 0 {
-			t.Errorf("%q: exit code %d, want %d; printed %q", args, code, exitUsage, &stderr)
+		if code := cmd.ProcessState.ExitCode(); code != lab.ExitUsage || stderr.Len() == 0 {
+			t.Errorf("%q: exit code %d, want %d; printed %q", args, code, lab.ExitUsage, &stderr)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastack/lastack/examples/internal/lab"
 	"github.com/lastack/lastack/internal/netlab"
 )
 
@@ -38,8 +39,8 @@ func TestInterrupt(t *testing.T) {
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("it took %v to end", took)
 			}
-			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
-				t.Errorf("exit code %d, want %d", code, exitInterrupted)
+			if code := cmd.ProcessState.ExitCode(); code != lab.ExitInterrupted {
+				t.Errorf("exit code %d, want %d", code, lab.ExitInterrupted)
 			}
 			netlab.Eventually(t, time.Second, "no process is left", func() bool { return marked(mark) == 0 })
 			if r := decode(t, out.Bytes()); !r.Interrupted {
@@ -64,7 +65,7 @@ func TestKilled(t *testing.T) {
 }
 
 // serverMark is in the environment of the server's process alone.
-const serverMark = roleEnv + "=" + roleServer + "\x00"
+const serverMark = lab.RoleEnv + "=" + lab.RoleServer + "\x00"
 
 // marked returns how many processes have all the variables in their environment.
 func marked(variables ...string) int {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/lastack/lastack/examples/internal/lab"
 	"github.com/lastack/lastack/metrics"
 )
 
@@ -41,7 +42,7 @@ type row struct {
 	Here        *int    `json:"time_waits_here"`   // nil: not available
 	There       *int    `json:"time_waits_server"` // nil: not available
 	AtLeast     bool    `json:"at_least"`          // the row outlived its first TIME_WAITs
-	Made        int     `json:"tcpext_tw"`         // what the kernel's counter has grown by: see timeWaitsMade; 0: not available
+	Made        int     `json:"tcpext_tw"`         // what the kernel's counter has grown by: see lab.TimeWaitsMade; 0: not available
 	Unsettled   int     `json:"unsettled"`         // sockets still on their way out when we counted
 	P50MS       float64 `json:"p50_ms"`
 	P99MS       float64 `json:"p99_ms"`
@@ -63,7 +64,7 @@ type account struct {
 	Agrees  *bool            `json:"agrees"` // nil: not to be known
 }
 
-func newReport(s *settings, where location) *report {
+func newReport(s *settings, where lab.Location) *report {
 	r := &report{
 		Work:        s.work,
 		Requests:    s.requests,
@@ -74,11 +75,11 @@ func newReport(s *settings, where location) *report {
 		Go:          runtime.Version(),
 		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:        runtime.NumCPU(),
-		Exact:       where.private,
+		Exact:       where.Private,
 		CountNote:   "in a network namespace of its own, with tcp_tw_reuse=0, where this side's count is exact",
 	}
-	if !where.private {
-		r.CountNote = "those that stand when the client has ended (" + where.why + ")"
+	if !where.Private {
+		r.CountNote = "those that stand when the client has ended (" + where.Why + ")"
 	}
 	if s.url != nil {
 		r.URL = s.url.Redacted()

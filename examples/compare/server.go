@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -12,10 +13,11 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastack/lastack/examples/internal/lab"
 )
 
-// The server is told what to do on its standard input, not over TCP, so that
-// no socket but those of the clients shows up in the counts.
+// What the server is told and what it answers: see [lab.Child].
 type (
 	command struct {
 		Listen   *siteConfig `json:",omitempty"`
@@ -28,6 +30,22 @@ type (
 		Error    string
 	}
 )
+
+// listen opens a site.
+func listen(c *lab.Child, cfg siteConfig) (answer, error) { return ask(c, command{Listen: &cfg}) }
+
+// accepted returns how many connections the site at addr has accepted.
+func accepted(c *lab.Child, addr string) (int, error) {
+	a, err := ask(c, command{Accepted: addr})
+	return a.Accepted, err
+}
+
+func ask(c *lab.Child, cmd command) (a answer, err error) {
+	if err = c.Do(cmd, &a); err == nil && a.Error != "" {
+		err = errors.New("server: " + a.Error)
+	}
+	return a, err
+}
 
 // A siteConfig says how a site answers.
 type siteConfig struct {
@@ -48,7 +66,7 @@ func serve(in io.Reader, out io.Writer) int {
 			return 0
 		}
 		if err := answers.Encode(srv.do(c)); err != nil {
-			return exitFailed
+			return lab.ExitFailed
 		}
 	}
 }
@@ -56,7 +74,7 @@ func serve(in io.Reader, out io.Writer) int {
 // A server has one site for each client. Sites stay open until the end, so that
 // no port is used twice.
 type server struct {
-	cert  *certificate // made when first needed
+	cert  *lab.Certificate // made when first needed
 	sites map[string]*site
 }
 
@@ -96,12 +114,12 @@ func (srv *server) listen(c siteConfig) (answer, error) {
 		return a, nil
 	}
 	if srv.cert == nil {
-		if srv.cert, err = newCertificate(); err != nil {
+		if srv.cert, err = lab.NewCertificate(); err != nil {
 			return answer{}, err
 		}
 	}
-	h.TLSConfig = srv.cert.config()
-	a.Roots = srv.cert.pem
+	h.TLSConfig = srv.cert.Config()
+	a.Roots = srv.cert.PEM
 	go h.ServeTLS(s, "", "")
 	return a, nil
 }

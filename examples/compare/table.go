@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/lastack/lastack/examples/internal/lab"
 	"github.com/lastack/lastack/linger"
 )
 
@@ -39,7 +39,7 @@ func (r *report) header(b *bytes.Buffer) {
 	fmt.Fprintf(b, "TIME_WAITs: as the kernel counts them; %s\n\n", r.CountNote)
 }
 
-// table prints the rows: names to the left, numbers to the right.
+// table prints the rows.
 func (r *report) table(b *bytes.Buffer) {
 	lines := [][]string{
 		{"", "", "", "connections", "TIME_WAIT", "TIME_WAIT", "", "", "requests", "CPU per", "its"},
@@ -48,19 +48,7 @@ func (r *report) table(b *bytes.Buffer) {
 	for _, w := range r.Clients {
 		lines = append(lines, w.cells())
 	}
-	widths := make([]int, len(lines[0]))
-	for _, l := range lines {
-		for i, cell := range l {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, l := range lines {
-		fmt.Fprintf(b, "%-*s", widths[0], l[0])
-		for i, cell := range l[1:] {
-			fmt.Fprintf(b, "  %*s", widths[i+1], cell)
-		}
-		b.WriteByte('\n')
-	}
+	lab.Table(b, lines)
 }
 
 func (w *row) cells() []string {

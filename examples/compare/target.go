@@ -24,7 +24,7 @@ func (c *comparison) open(ctx context.Context) (target, error) {
 	if c.s.url != nil {
 		return c.outside(ctx)
 	}
-	a, err := c.server.listen(siteConfig{
+	a, err := listen(c.server, siteConfig{
 		TLS: c.s.tls, HTTP2: c.s.http2, Close: c.s.work == closes,
 		Delay: c.s.delay, Size: c.s.size,
 	})

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastack/lastack/examples/internal/lab"
 )
 
 // endWait bounds the end of a client, its farewells included, and
@@ -33,7 +35,7 @@ func (j *job) do(ctx context.Context) (end func()) {
 	c := j.team.make()
 	for i := range j.s.bursts {
 		if i > 0 {
-			pause(ctx, j.s.pause)
+			lab.Pause(ctx, j.s.pause)
 		}
 		if ctx.Err() != nil {
 			break
@@ -47,7 +49,7 @@ func (j *job) do(ctx context.Context) (end func()) {
 		j.burst(ctx, c, share(j.s.requests, j.s.bursts, i))
 	}
 	if j.s.work == idle {
-		pause(ctx, idlePause) // the last burst's connections expire too
+		lab.Pause(ctx, idlePause) // the last burst's connections expire too
 	}
 	return func() {
 		j.end(ctx, c)
@@ -121,17 +123,4 @@ func share(total, n, i int) int {
 		part++
 	}
 	return part
-}
-
-// pause waits until d has passed or ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

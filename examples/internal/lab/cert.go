@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"crypto/ecdsa"
@@ -13,13 +13,14 @@ import (
 	"time"
 )
 
-// A certificate is self-signed, for 127.0.0.1, and lives as long as the server.
-type certificate struct {
+// A Certificate is self-signed, for 127.0.0.1, and lives as long as the server.
+type Certificate struct {
 	tls tls.Certificate
-	pem []byte
+	PEM []byte // for the client's roots
 }
 
-func newCertificate() (*certificate, error) {
+// NewCertificate makes one.
+func NewCertificate() (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -27,7 +28,7 @@ func newCertificate() (*certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "lastack examples/compare"},
+		Subject:      pkix.Name{CommonName: "lastack examples"},
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
@@ -37,12 +38,13 @@ func newCertificate() (*certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &certificate{
+	return &Certificate{
 		tls: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 	}, nil
 }
 
-func (c *certificate) config() *tls.Config {
+// Config returns the server's configuration.
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{c.tls}}
 }

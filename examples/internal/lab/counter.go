@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"os"
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// timeWaitsMade returns how many TIME_WAITs the kernel has made in this network
+// TimeWaitsMade returns how many TIME_WAITs the kernel has made in this network
 // namespace (TcpExt:TW), or 0 where it does not tell. Unlike a look at the
 // sockets it misses none; but it does not know whose they were, and it takes
 // closed sockets in FIN_WAIT_2 for TIME_WAITs, whatever becomes of them.
-func timeWaitsMade() int {
+func TimeWaitsMade() int {
 	data, err := os.ReadFile("/proc/net/netstat")
 	if err != nil {
 		return 0

@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -50,17 +51,17 @@ func runNamespaced(args []string) (int, error) {
 			cmd.Process.Signal(sig) // a terminal has told it already; it takes the second as the first
 		case err := <-exited:
 			if interrupted {
-				return exitInterrupted, nil
+				return ExitInterrupted, nil
 			}
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) {
-				return exitFailed, nil
+				return ExitFailed, nil
 			}
 			if code := cmd.ProcessState.ExitCode(); code >= 0 {
 				return code, nil
 			}
-			fmt.Fprintln(os.Stderr, "compare:", err)
-			return exitFailed, nil
+			fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
+			return ExitFailed, nil
 		}
 	}
 }
@@ -89,7 +90,7 @@ func tryNamespace(args []string, flags uintptr) (*exec.Cmd, error) {
 	}
 	defer ready.Close()
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+roleNamespaced)
+	cmd.Env = append(os.Environ(), RoleEnv+"="+roleNamespaced)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
