@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -35,12 +34,9 @@ func compare(ctx context.Context, s *settings, where lab.Location) (*report, err
 	c := &comparison{s: s, where: where}
 	r := newReport(s, where)
 	k, err := lab.OpenKernel()
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		r.CountNote = "the kernel's counts are not available on " + runtime.GOOS
-	case err != nil:
-		r.CountNote = "the kernel's counts are not available: " + err.Error()
-	default:
+	if err != nil {
+		r.CountNote = lab.NotAvailable(err)
+	} else {
 		c.kernel = k
 		defer k.Close()
 	}

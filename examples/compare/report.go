@@ -76,10 +76,7 @@ func newReport(s *settings, where lab.Location) *report {
 		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:        runtime.NumCPU(),
 		Exact:       where.Private,
-		CountNote:   "in a network namespace of its own, with tcp_tw_reuse=0, where this side's count is exact",
-	}
-	if !where.Private {
-		r.CountNote = "those that stand when the client has ended (" + where.Why + ")"
+		CountNote:   where.Note(),
 	}
 	if s.url != nil {
 		r.URL = s.url.Redacted()

@@ -29,6 +29,14 @@ type Location struct {
 	Why     string // if not: the reason
 }
 
+// Note says what the count of TIME_WAITs is worth there.
+func (l Location) Note() string {
+	if l.Private {
+		return "in a network namespace of its own, with tcp_tw_reuse=0, where this side's count is exact"
+	}
+	return "those that stand when the client has ended (" + l.Why + ")"
+}
+
 // Enter finds out where to run: in a fresh network namespace, unless there is a
 // reason why not. It reports done when another process, in such a namespace, has
 // done everything, and with which exit code.

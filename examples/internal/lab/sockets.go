@@ -2,7 +2,9 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/lastack/lastack/internal/sockdiag"
@@ -21,6 +23,14 @@ func OpenKernel() (*Kernel, error) {
 		return nil, err
 	}
 	return &Kernel{diag}, nil
+}
+
+// NotAvailable says why there are no counts, by the error of OpenKernel.
+func NotAvailable(err error) string {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return "the kernel's counts are not available on " + runtime.GOOS
+	}
+	return "the kernel's counts are not available: " + err.Error()
 }
 
 // Close releases what OpenKernel has opened.
