@@ -99,6 +99,9 @@ func (p *ClientConn) newChannel() (*channel, error) {
 	if proxyConfigured() {
 		opts = append(opts, grpc.WithResolvers(viaProxy{}))
 	}
+	if o := p.dialing.observer; o != nil {
+		opts = append(opts, grpc.WithStatsHandler(o))
+	}
 	opts = append(opts, p.options...)
 	if creds := p.config.Credentials; creds != nil {
 		opts = append(opts, grpc.WithTransportCredentials(observing(creds, c.open)))

@@ -97,6 +97,9 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	}
 	p.host.Multiplexed()
 	p.dialing.host = p.host
+	if c.Events != nil {
+		p.dialing.observer = newObserver(c.Events)
+	}
 	if dial == nil {
 		dial = p.dialing.dial
 	}

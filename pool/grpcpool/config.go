@@ -78,6 +78,10 @@ type Config struct {
 	// If nil, it is the Dialer's, or one of the pool's own.
 	Meter *metrics.Meter
 
+	// Events, if not nil, is told of each connection that has ended, as by
+	// Observe. It costs every call something.
+	Events func(Event)
+
 	// Logger is told of channels that come and go.
 	// If nil, nobody is.
 	Logger *slog.Logger

@@ -69,7 +69,7 @@ func (c *conn) fact() linger.Fact {
 			// that can be lost is what the transport gives up as well.
 			return linger.Broken
 		}
-		if said == goAway && info.Unsent <= goAwayLen {
+		if said == goAway && info.Unsent <= goodbyeLen {
 			// Some peers close as soon as they are told: HAProxy does. Its FIN
 			// and ours would cross, so it is asked whether it has read that. A
 			// peer that has not acknowledged more than that is not asked: it

@@ -55,8 +55,8 @@ const (
 // last frame that it writes.
 var lastWords = []byte("client transport shutdown")
 
-// goAwayLen is the length of that frame: the last stream, NO_ERROR, lastWords.
-var goAwayLen = frameHeaderLen + 8 + len(lastWords)
+// goodbyeLen is the length of that frame: the last stream, NO_ERROR, lastWords.
+var goodbyeLen = frameHeaderLen + 8 + len(lastWords)
 
 // preface is what an HTTP/2 client says first (RFC 9113 section 3.4).
 var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

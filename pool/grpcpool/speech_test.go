@@ -56,8 +56,8 @@ func TestSpeech(t *testing.T) {
 
 // TestSpeechGoAway: the last words count when they are the last.
 func TestSpeechGoAway(t *testing.T) {
-	if len(goodbye) != goAwayLen {
-		t.Errorf("the frame has %d bytes, want %d", len(goodbye), goAwayLen)
+	if len(goodbye) != goodbyeLen {
+		t.Errorf("the frame has %d bytes, want %d", len(goodbye), goodbyeLen)
 	}
 	var s speech
 	for i, step := range []struct {
