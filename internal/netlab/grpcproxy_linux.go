@@ -54,8 +54,7 @@ func HAProxyGRPC(backend netip.AddrPort) Program {
 		conf := s.write("haproxy.cfg", fmt.Appendf(nil, haproxyGlobal+`
 frontend grpc
 	mode http
-	timeout client %ds
-	timeout http-keep-alive %[1]ds
+	timeout http-keep-alive %ds
 	bind %v proto h2
 	bind %v ssl crt both.pem alpn h2
 	default_backend grpc

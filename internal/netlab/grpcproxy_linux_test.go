@@ -31,12 +31,12 @@ func TestProxyGRPC(t *testing.T) {
 						t.Errorf("%s: %v", e.name, s)
 					}
 				}
-				if err := proxy.Quit(); err != nil {
-					t.Fatal(err)
-				}
 				// HAProxy waits for connections at rest.
 				for _, c := range clients {
 					c.CloseIdleConnections()
+				}
+				if err := proxy.Quit(); err != nil {
+					t.Fatal(err)
 				}
 				for _, p := range proxy.processes {
 					Eventually(t, startWait, "it ends by itself", func() bool {
