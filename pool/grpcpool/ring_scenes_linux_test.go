@@ -20,16 +20,16 @@ const soon = 300 * time.Millisecond
 // TestKernelClientEndings: the ways in which a channel ends its connections.
 func TestKernelClientEndings(t *testing.T) {
 	playAll(t, []scene{{
-		name: "Close",
+		name: "Close", pays: true,
 		play: func(s *stage) { s.open(); s.close(); s.awaitEnd() },
 	}, {
-		name: "Close with streams", play: closeWithStreams,
+		name: "Close with streams", pays: true, play: closeWithStreams,
 	}, {
-		name: "idle timeout",
+		name: "idle timeout", pays: true,
 		opts: []grpc.DialOption{grpc.WithIdleTimeout(soon)},
 		play: func(s *stage) { s.open(); s.awaitEnd() },
 	}, {
-		name: "address removed",
+		name: "address removed", pays: true,
 		play: func(s *stage) { s.removeAddress(func() func() { return func() {} }) },
 	}, {
 		name: "address removed with streams",
@@ -82,7 +82,7 @@ func TestKernelServerEndings(t *testing.T) {
 		return grpcServer(grpc.KeepaliveParams(p))
 	}
 	playAll(t, []scene{{
-		name: "GracefulStop",
+		name: "GracefulStop", pays: true,
 		play: func(s *stage) { s.open(); s.grpc.GracefulStop(); s.awaitEnd() },
 	}, {
 		name: "GracefulStop with streams",
@@ -110,11 +110,11 @@ func TestKernelServerEndings(t *testing.T) {
 			s.awaitEnd()
 		},
 	}, {
-		name:   "MaxConnectionAge",
+		name: "MaxConnectionAge", pays: true,
 		server: params(keepalive.ServerParameters{MaxConnectionAge: 2 * soon}),
 		play:   func(s *stage) { s.open(); s.awaitEnd() },
 	}, {
-		name:   "MaxConnectionAge, streams end",
+		name: "MaxConnectionAge, streams end", pays: true,
 		server: params(keepalive.ServerParameters{MaxConnectionAge: 2 * soon, MaxConnectionAgeGrace: time.Minute}),
 		play: func(s *stage) {
 			s.channels()
@@ -133,11 +133,11 @@ func TestKernelServerEndings(t *testing.T) {
 			s.awaitEnd()
 		},
 	}, {
-		name:   "MaxConnectionIdle",
+		name: "MaxConnectionIdle", pays: true,
 		server: params(keepalive.ServerParameters{MaxConnectionIdle: soon}),
 		play:   func(s *stage) { s.open(); s.awaitEnd() },
 	}, {
-		name: "too many pings", play: (*stage).annoy,
+		name: "too many pings", pays: true, play: (*stage).annoy,
 	}})
 }
 
