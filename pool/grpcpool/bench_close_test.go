@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkClose closes channels with a connection at rest, one after the other.
-// An operation is a round, as in BenchmarkCallCPU.
+// An operation is a round, as in BenchmarkCPU.
 func BenchmarkClose(b *testing.B) {
 	for _, secure := range []bool{false, true} {
 		b.Run(encryption(secure), func(b *testing.B) {

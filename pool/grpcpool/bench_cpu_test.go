@@ -26,7 +26,7 @@ import (
 // the figures are medians over the rounds, with the interval in which the true
 // median lies with a probability of 95 %:
 //
-//	go test -run '^$' -bench CallCPU -benchtime 101x ./pool/grpcpool
+//	go test -run '^$' -bench CPU -benchtime 101x ./pool/grpcpool
 
 // A contender is a kind of channel.
 type contender struct {
@@ -53,7 +53,7 @@ func openChannel(t testing.TB, target string, creds credentials.TransportCredent
 	return cc, func() { cc.Close() }
 }
 
-func BenchmarkCallCPU(b *testing.B) {
+func BenchmarkCPU(b *testing.B) {
 	for _, bm := range []struct {
 		name    string
 		worker  func(testing.TB, testgrpc.TestServiceClient) (do func() error, end func())
