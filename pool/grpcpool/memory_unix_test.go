@@ -14,20 +14,18 @@ import (
 	"github.com/lastack/lastack/internal/netlab"
 )
 
-// idleConns is how many connections rest.
-const idleConns = 1000
-
 // TestIdleMemory: without ReadOnReady a connection at rest would hold a buffer of
 // 32 KiB more. The benchmark has the figures.
 func TestIdleMemory(t *testing.T) {
+	const conns = 300
 	target := startBenchServer(t, false)
 	for _, c := range contenders { // what the runtime keeps of a goroutine does not count
-		idleMemory(t, c, target)
+		idleMemory(t, c, target, conns)
 	}
-	stock := idleMemory(t, contenders[0], target)
+	stock := idleMemory(t, contenders[0], target, conns)
 	t.Logf("a connection at rest: %s %+v", contenders[0].name, stock)
 	for _, c := range contenders[1:] {
-		ours := idleMemory(t, c, target)
+		ours := idleMemory(t, c, target, conns)
 		t.Logf("a connection at rest: %s %+v", c.name, ours)
 		if ours.heap > stock.heap+2 || ours.heap > 26 {
 			t.Errorf("%s: %.1f KiB of heap for a connection at rest; stock %.1f KiB", c.name, ours.heap, stock.heap)
@@ -36,14 +34,15 @@ func TestIdleMemory(t *testing.T) {
 }
 
 func BenchmarkIdleMemory(b *testing.B) {
+	const conns = 1000
 	target := startBenchServer(b, false)
 	heap, stacks := make([][]float64, len(contenders)), make([][]float64, len(contenders))
 	for _, c := range contenders {
-		idleMemory(b, c, target)
+		idleMemory(b, c, target, conns)
 	}
 	for b.Loop() {
 		for i, c := range contenders {
-			m := idleMemory(b, c, target)
+			m := idleMemory(b, c, target, conns)
 			heap[i], stacks[i] = append(heap[i], m.heap), append(stacks[i], m.stacks)
 		}
 	}
@@ -60,14 +59,14 @@ type footprint struct {
 	stacks float64 // of its goroutines
 }
 
-// idleMemory returns what a channel with one connection at rest holds. The
-// server is another process.
-func idleMemory(t testing.TB, c contender, target string) footprint {
+// idleMemory returns what a channel with one connection at rest holds, of as many
+// as are to be made. The server is another process.
+func idleMemory(t testing.TB, c contender, target string, conns int) footprint {
 	t.Helper()
 	goroutines := runtime.NumGoroutine()
 	before := inUse()
-	ends := make([]func(), idleConns)
-	channels := make([]grpc.ClientConnInterface, idleConns)
+	ends := make([]func(), conns)
+	channels := make([]grpc.ClientConnInterface, conns)
 	for i := range channels {
 		channels[i], ends[i] = c.open(t, target, insecure.NewCredentials())
 		req := &testgrpc.SimpleRequest{Payload: benchPayload}
@@ -84,8 +83,8 @@ func idleMemory(t testing.TB, c contender, target string) footprint {
 		return runtime.NumGoroutine() <= goroutines
 	})
 	return footprint{
-		heap:   (after.heap - before.heap) / idleConns,
-		stacks: (after.stacks - before.stacks) / idleConns,
+		heap:   (after.heap - before.heap) / float64(conns),
+		stacks: (after.stacks - before.stacks) / float64(conns),
 	}
 }
 
