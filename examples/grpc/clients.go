@@ -28,7 +28,7 @@ type client struct {
 }
 
 // clients are all that are compared, made anew for each scene.
-var clients = []func() client{stock, withDialOptions}
+var clients = []func() client{stock, withDialOptions, pooled}
 
 // stock is what every program does.
 func stock() client {
@@ -46,4 +46,14 @@ func withDialOptions() client {
 		return grpc.NewClient(target, append(grpcpool.DialOptions(d), grpc.WithTransportCredentials(creds))...)
 	}
 	return client{"with grpcpool.DialOptions", open, d.Shutdown, d.Meter.Snapshot}
+}
+
+// pooled is for programs with more calls than one connection carries: its
+// channels are as many connections as their calls need.
+func pooled() client {
+	d := &dialer.Dialer{Meter: &metrics.Meter{}}
+	open := func(target string, creds credentials.TransportCredentials) (channel, error) {
+		return grpcpool.NewClient(target, grpcpool.Config{Credentials: creds, Dialer: d})
+	}
+	return client{"grpcpool.NewClient", open, d.Shutdown, d.Meter.Snapshot}
 }

@@ -14,10 +14,6 @@ import (
 type testcase struct {
 	name string
 	run  func(ctx context.Context, c *client)
-
-	// whole is set for those that need a *grpc.ClientConn; for the others
-	// a grpc.ClientConnInterface is enough.
-	whole bool
 }
 
 // of makes a testcase of a function that takes a stub.
@@ -51,17 +47,17 @@ var testcases = []testcase{
 	{name: "unimplemented_service", run: func(ctx context.Context, c *client) {
 		interop.DoUnimplementedService(ctx, testgrpc.NewUnimplementedServiceClient(c.open().cc))
 	}},
-	{name: "unimplemented_method", whole: true, run: func(ctx context.Context, c *client) {
-		interop.DoUnimplementedMethod(ctx, c.open().whole)
+	{name: "unimplemented_method", run: func(ctx context.Context, c *client) {
+		interop.DoUnimplementedMethod(ctx, c.open().whole())
 	}},
-	{name: "rpc_soak", whole: true, run: func(ctx context.Context, c *client) {
+	{name: "rpc_soak", run: func(ctx context.Context, c *client) {
 		ch := c.open()
-		soak(ctx, c, func() (*grpc.ClientConn, func()) { return ch.whole, func() {} })
+		soak(ctx, c, func() (*grpc.ClientConn, func()) { return ch.whole(), func() {} })
 	}},
-	{name: "channel_soak", whole: true, run: func(ctx context.Context, c *client) {
+	{name: "channel_soak", run: func(ctx context.Context, c *client) {
 		soak(ctx, c, func() (*grpc.ClientConn, func()) {
 			ch := c.open()
-			return ch.whole, ch.close
+			return ch.whole(), ch.close
 		})
 	}},
 }

@@ -15,7 +15,7 @@ func TestChannelz(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(encryption(secure), func(t *testing.T) {
 			var stock []string
-			for _, via := range []string{"stock", "DialOptions"} {
+			for _, via := range []string{"stock", "DialOptions", "NewClient"} {
 				s := start(t, secure, false, service.RegisterChannelzServiceToServer)
 				c := client{Via: via, Address: s.addr.String(), Roots: s.roots}
 				ch := c.open()

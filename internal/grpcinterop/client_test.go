@@ -65,7 +65,7 @@ func fatal(err error) {
 // A channel is what the cases call through.
 type channel struct {
 	cc    grpc.ClientConnInterface
-	whole *grpc.ClientConn // nil where there is none
+	whole func() *grpc.ClientConn
 	close func()
 }
 
@@ -77,17 +77,21 @@ var vias = map[string]func(c *client, creds credentials.TransportCredentials, op
 	"DialOptions": func(c *client, creds credentials.TransportCredentials, opts []grpc.DialOption) (*channel, error) {
 		return whole(c, append(append(grpcpool.DialOptions(nil), opts...), grpc.WithTransportCredentials(creds)))
 	},
+	"NewClient": func(c *client, creds credentials.TransportCredentials, opts []grpc.DialOption) (*channel, error) {
+		p, err := grpcpool.NewClient(c.target(), grpcpool.Config{Credentials: creds}, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return &channel{p, p.Conn, func() { p.Close() }}, nil
+	},
 }
-
-// onlyInterface are the vias that have no *grpc.ClientConn for each channel.
-var onlyInterface = map[string]bool{}
 
 func whole(c *client, opts []grpc.DialOption) (*channel, error) {
 	cc, err := grpc.NewClient(c.target(), opts...)
 	if err != nil {
 		return nil, err
 	}
-	return &channel{cc, cc, func() { cc.Close() }}, nil
+	return &channel{cc, func() *grpc.ClientConn { return cc }, func() { cc.Close() }}, nil
 }
 
 func (c *client) target() string {

@@ -16,9 +16,6 @@ func TestCases(t *testing.T) {
 		s := start(t, secure, false)
 		for via := range vias {
 			for _, tc := range testcases {
-				if tc.whole && onlyInterface[via] {
-					continue
-				}
 				t.Run(fmt.Sprintf("%s/%s/%s", via, encryption(secure), tc.name), func(t *testing.T) {
 					t.Parallel()
 					cmd, out := s.client(t, new(netlab.Lab), client{Case: tc.name, Via: via})

@@ -42,6 +42,13 @@ var contenders = []contender{
 	{"DialOptions", func(t testing.TB, target string, creds credentials.TransportCredentials) (grpc.ClientConnInterface, func()) {
 		return openChannel(t, target, creds, DialOptions(nil)...)
 	}},
+	{"NewClient", func(t testing.TB, target string, creds credentials.TransportCredentials) (grpc.ClientConnInterface, func()) {
+		p, err := NewClient(target, Config{Credentials: creds, MaxConns: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, func() { p.Close() }
+	}},
 }
 
 func openChannel(t testing.TB, target string, creds credentials.TransportCredentials, opts ...grpc.DialOption) (*grpc.ClientConn, func()) {
