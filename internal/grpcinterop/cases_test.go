@@ -60,7 +60,18 @@ var testcases = []testcase{
 			return ch.whole(), ch.close
 		})
 	}},
+	// Not of interop/client: channel_soak for channels that are no
+	// *grpc.ClientConn.
+	{name: interfaceSoak, run: func(ctx context.Context, c *client) {
+		for range c.Iterations {
+			ch := c.open()
+			defer ch.close() // as channel_soak does, when all calls are done
+			interop.DoEmptyUnaryCall(ctx, testgrpc.NewTestServiceClient(ch.cc))
+		}
+	}},
 }
+
+const interfaceSoak = "channel_soak_interface"
 
 // soak makes calls one after the other.
 func soak(ctx context.Context, c *client, channel func() (*grpc.ClientConn, func())) {

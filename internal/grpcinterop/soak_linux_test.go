@@ -21,7 +21,11 @@ func TestChannelSoakTimeWait(t *testing.T) {
 			netlab.Run(t, func(lab *netlab.Lab) {
 				for _, via := range slices.Sorted(maps.Keys(vias)) {
 					s := start(t, secure, false) // of its own: its port tells whose sockets are whose
-					cmd, out := s.client(t, lab, client{Case: "channel_soak", Via: via, Iterations: channelSoak, RequestSize: 1000, ResponseSize: 1000})
+					name := "channel_soak"
+					if via == "NewClient" {
+						name = interfaceSoak // else it would go past the pool, through its Conn
+					}
+					cmd, out := s.client(t, lab, client{Case: name, Via: via, Iterations: channelSoak, RequestSize: 1000, ResponseSize: 1000})
 					if err := cmd.Run(); err != nil {
 						t.Fatalf("%s: %v\n%s", via, err, tail(out.String()))
 					}
