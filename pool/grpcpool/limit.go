@@ -79,12 +79,9 @@ func (c *channel) measure() {
 	if !heard {
 		sum = c.guess()
 	}
-	more := sum > c.limit.Swap(sum)
+	c.limit.Store(sum)
 	c.mu.Unlock()
-	if more && c.p.waiting.Load() > 0 {
-		c.p.serve()
-	}
-	c.p.nudge()
+	c.p.nudge() // calls may wait for what is free now
 }
 
 // bounded returns how many of the streams that a server allows a connection may use.
