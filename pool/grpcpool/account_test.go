@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lastack/lastack/internal/netlab"
+	"github.com/lastack/lastack/metrics"
 )
 
 // Each way for a stream to end is counted once: not never, which would keep its
@@ -254,6 +255,47 @@ func TestStreamEndsWithItsServer(t *testing.T) {
 		}
 	}
 	quiet(t, p)
+}
+
+// The connections are in the pool's accounts: busy while there are calls, and with
+// the reason for which they left.
+func TestPoolAccounts(t *testing.T) {
+	e := &echo{}
+	p, client := pooled(t, e.start(t, grpc.MaxConcurrentStreams(2)), Config{Cooldown: 50 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 3 {
+		s, err := client.FullDuplexCall(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Send(&testgrpc.StreamingOutputCallRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	netlab.Eventually(t, 10*time.Second, "two connections are busy", func() bool {
+		s := p.Stats()
+		return s.Busy == 2 && s.Resting == 0
+	})
+	cancel()
+	netlab.Eventually(t, 10*time.Second, "one has left, the other rests", func() bool {
+		s := p.Stats()
+		return s.Busy == 0 && s.Resting == 1 && s.Leaving == 0
+	})
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s := p.Stats()
+	if err := s.Balance(); err != nil {
+		t.Error(err)
+	}
+	if s.Requests != 3 || s.Leases != 3 || s.Reused != 1 || s.Born != 2 ||
+		s.Reasons[metrics.Excess] != 1 || s.Reasons[metrics.Shutdown] != 1 || len(s.Hosts) != 1 {
+		t.Error(s)
+	}
 }
 
 // Calls of all kinds, given up at any moment, while channels come, wait and go:

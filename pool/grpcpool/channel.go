@@ -12,6 +12,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 const (
@@ -63,7 +65,9 @@ type channel struct {
 
 	mu    sync.Mutex
 	lines map[*line]struct{} // its connections that the server has been heard on
-	raw   []silencer         // all that may be alive
+	wires []wire             // those that may be alive
+
+	accounts atomic.Pointer[[]*metrics.Conn] // of wires; changed while mu is held
 }
 
 type phase uint8
@@ -277,6 +281,9 @@ func (c *channel) counted(n int64) {
 	for peak := c.peak.Load(); n > peak && !c.peak.CompareAndSwap(peak, n); {
 		peak = c.peak.Load()
 	}
+	if n == 1 {
+		c.settle()
+	}
 	if n > c.mark.Load() {
 		c.p.nudge()
 	}
@@ -285,6 +292,9 @@ func (c *channel) counted(n int64) {
 // release takes back what reserve or force counted.
 func (c *channel) release() {
 	n := c.calls.Add(-1)
+	if n == 0 {
+		c.settle()
+	}
 	// A call that finds no stream free is counted as waiting before it looks a
 	// last time; so either it sees this one, or is seen here. In the same way a
 	// channel is said to leave before its calls are looked at.

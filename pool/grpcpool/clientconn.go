@@ -25,14 +25,14 @@ import (
 // While no channel can connect a call fares as with a channel of grpc-go: it
 // fails with the same error, or waits if it is to wait for ready.
 type ClientConn struct {
-	target  string
-	config  Config // no zero stands for a default
-	options []grpc.DialOption
-	dialing *dialing
-	gate    *gate
-	dial    dialFunc
-	host    *metrics.Host
-	start   time.Time // what channels count time from
+	target   string
+	config   Config // no zero stands for a default
+	options  []grpc.DialOption
+	dialing  *dialing
+	gate     *gate
+	host     *metrics.Host
+	dialFunc dialFunc  // in place of dialing; or nil
+	start    time.Time // what channels count time from
 
 	set     atomic.Pointer[[]*channel] // those that serve; replaced, never changed
 	waiting atomic.Int64               // the length of queue
@@ -84,29 +84,24 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	}
 	c = c.withDefaults()
 	p := &ClientConn{
-		target:  target,
-		config:  c,
-		options: opts,
-		dialing: newDialing(c.Dialer),
-		host:    c.Meter.Host(target),
-		start:   time.Now(),
-		nudges:  make(chan struct{}, 1),
-		cut:     make(chan struct{}),
-		done:    make(chan struct{}),
-		mayGrow: true,
+		target:   target,
+		config:   c,
+		options:  opts,
+		dialing:  newDialing(c.Dialer),
+		dialFunc: dial,
+		host:     c.Meter.Host(target),
+		start:    time.Now(),
+		nudges:   make(chan struct{}, 1),
+		cut:      make(chan struct{}),
+		done:     make(chan struct{}),
+		mayGrow:  true,
 	}
 	p.host.Multiplexed()
 	p.dialing.host = p.host
 	if c.Events != nil {
 		p.dialing.observer = newObserver(c.Events)
 	}
-	if dial == nil {
-		dial = p.dialing.dial
-	}
 	p.gate = newGate(func() { p.recovered.Store(true); p.nudge() })
-	p.dial = func(ctx context.Context, address string) (net.Conn, error) {
-		return p.gate.dial(ctx, address, dial)
-	}
 	p.known.Store(-1)
 	p.calm.Store(int64(c.Keepalive.Time))
 	p.set.Store(new([]*channel))

@@ -19,7 +19,8 @@ type dialing struct {
 	d    *dialer.Dialer
 	host *metrics.Host // counts the connections; nil: d.Meter's, by address
 
-	observer *observer // follows the connections; or nil
+	observer *observer           // follows the connections; or nil
+	born     func(*metrics.Conn) // is given the account of a connection that host counts, before it is dialled; or nil
 }
 
 func newDialing(d *dialer.Dialer) *dialing {
@@ -84,10 +85,19 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 		dialled := address
 		note.Account = func() linger.Account {
 			observed = dl.observer.account(host, dialled)
+			if dl.born != nil && observed.conn != nil {
+				dl.born(observed.conn)
+			}
 			return observed
 		}
 	case host != nil:
-		note.Account = func() linger.Account { return host.Born(true) }
+		note.Account = func() linger.Account {
+			account := host.Born(true)
+			if dl.born != nil {
+				dl.born(account)
+			}
+			return account
+		}
 	}
 	if proxy != nil {
 		address = proxyAddress(proxy)

@@ -1,23 +1,24 @@
 package grpcpool
 
 import (
-	"context"
 	"math"
 	"net"
-	"slices"
 	"time"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 // A line is one connection of a channel, and what its server has said.
 type line struct {
 	c       *channel
-	allowed int64 // streams; negative: it has not said
-	done    bool  // it takes no more calls
+	raw     net.Conn // as it was dialled
+	allowed int64    // streams; negative: it has not said
+	done    bool     // it takes no more calls
 }
 
 // open is called when a connection has been made and secured.
-func (c *channel) open(net.Conn) hearer {
-	l := &line{c: c, allowed: -1}
+func (c *channel) open(raw net.Conn) hearer {
+	l := &line{c: c, raw: raw, allowed: -1}
 	c.mu.Lock()
 	c.lines[l] = struct{}{}
 	c.mu.Unlock()
@@ -38,6 +39,7 @@ func (l *line) goAway(code uint32, _ string) {
 	l.c.mu.Lock()
 	l.done = true
 	l.c.mu.Unlock()
+	l.c.leaves(l.raw, metrics.GoAway)
 	if code == enhanceYourCalm {
 		l.c.p.calmDown(l.c)
 	}
@@ -49,6 +51,7 @@ func (l *line) closed() {
 	l.c.mu.Lock()
 	delete(l.c.lines, l)
 	l.c.mu.Unlock()
+	l.c.forget(l.raw)
 	l.c.measure()
 }
 
@@ -114,40 +117,4 @@ func (c *channel) guess() int64 {
 		return 1
 	}
 	return c.p.guess()
-}
-
-// A silencer is a connection that says for how long nothing has come from its
-// peer; it reports false if it is closed, or does not know.
-type silencer interface {
-	Silence() (time.Duration, bool)
-}
-
-// dial makes a connection of the channel.
-func (c *channel) dial(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := c.p.dial(ctx, address)
-	if s, ok := conn.(silencer); ok && err == nil {
-		c.mu.Lock()
-		c.raw = slices.DeleteFunc(c.raw, func(s silencer) bool { _, ok := s.Silence(); return !ok })
-		c.raw = append(c.raw, s)
-		c.mu.Unlock()
-	}
-	return conn, err
-}
-
-// silence returns for how long nothing has come from any server of the channel.
-// Where the connections do not know, it is the time since a call was answered.
-func (c *channel) silence() time.Duration {
-	c.mu.Lock()
-	least, known := time.Duration(math.MaxInt64), false
-	for _, s := range c.raw {
-		if d, ok := s.Silence(); ok {
-			known = true
-			least = min(least, d)
-		}
-	}
-	c.mu.Unlock()
-	if known {
-		return least
-	}
-	return c.p.now() - time.Duration(max(c.answered.Load(), c.ready.Load()))
 }

@@ -1,6 +1,7 @@
 package grpcpool
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -228,6 +229,7 @@ func (p *ClientConn) bury() {
 // close closes a channel, which may take seconds if its connection hangs.
 func (p *ClientConn) close(c *channel) {
 	c.stop()
+	c.leaves(nil, cmp.Or(c.reason, metrics.Shutdown))
 	p.manager.closing.Go(func() { c.cc.Close() })
 	p.tell("is closed", c)
 }
