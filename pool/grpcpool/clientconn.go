@@ -35,6 +35,7 @@ type ClientConn struct {
 	start    time.Time // what channels count time from
 
 	set     atomic.Pointer[[]*channel] // those that serve; replaced, never changed
+	open    atomic.Pointer[[]*channel] // the same, for new calls; none once the pool is to close
 	waiting atomic.Int64               // the length of queue
 	known   atomic.Int64               // the streams that a connection was last allowed; negative: not known
 	calm    atomic.Int64               // keepalive time of new channels
@@ -105,6 +106,7 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	p.known.Store(-1)
 	p.calm.Store(int64(c.Keepalive.Time))
 	p.set.Store(new([]*channel))
+	p.open.Store(new([]*channel))
 	if err := p.begin(); err != nil {
 		return nil, err
 	}
@@ -222,12 +224,12 @@ func (p *ClientConn) farewell(ctx context.Context) error {
 	return nil
 }
 
-// refuseCalls has all new calls fail, and those that wait.
+// refuseCalls has all new calls fail. Those that wait for a channel are under
+// way.
 func (p *ClientConn) refuseCalls() {
 	p.mu.Lock()
 	p.refuse = true
-	p.set.Store(new([]*channel))
-	p.failLocked()
+	p.open.Store(new([]*channel))
 	p.mu.Unlock()
 	p.nudge()
 }

@@ -53,7 +53,7 @@ func TestShutdownLosesNoCall(t *testing.T) {
 		netlab.Eventually(t, 10*time.Second, "all calls have a channel", func() bool { return p.Stats().Leases == 41 })
 		shut := make(chan error, 1)
 		go func() { shut <- p.Shutdown(t.Context()) }()
-		netlab.Eventually(t, 10*time.Second, "new calls are refused", func() bool { return channels(p) == 0 })
+		netlab.Eventually(t, 10*time.Second, "new calls are refused", func() bool { return len(*p.open.Load()) == 0 })
 		refuses(t, client)
 		close(proceed)
 		wg.Wait()
@@ -121,6 +121,35 @@ func TestShutdownCutsWhenItsTimeIsOver(t *testing.T) {
 			t.Errorf("%d calls were cut, %d connections are left", failed.Load(), n.open())
 		}
 		refuses(t, client)
+	})
+}
+
+// Calls that wait for a channel are under way, too.
+func TestShutdownLosesNoWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{unary: func(ctx context.Context) error { return sleep(ctx, time.Second) }}
+		n := newMemnet(t, e, grpc.MaxConcurrentStreams(1))
+		n.slow = 3 * time.Second
+		p, client := n.pooled(t, Config{})
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if err := invoke(t.Context(), client); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if w := p.waiting.Load(); w != 19 {
+			t.Errorf("%d calls wait, want 19", w)
+		}
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		if n.open() != 0 {
+			t.Errorf("%d connections are left", n.open())
+		}
 	})
 }
 

@@ -140,6 +140,7 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Dialer == nil {
 		c.Dialer = newDialer()
+		c.Dialer.UserTimeout = c.Keepalive.Timeout // as grpc-go has it
 	}
 	if c.Meter == nil {
 		c.Meter = c.Dialer.Meter

@@ -88,12 +88,13 @@ func (p *ClientConn) manage() {
 // everything is over.
 func (p *ClientConn) look() (wait time.Duration, over bool) {
 	m := &p.manager
-	p.mu.Lock()
-	refuse := p.refuse
-	p.mu.Unlock()
 	p.advance()
-	if refuse {
+	p.mu.Lock()
+	closing := p.refuse && p.queue.len == 0
+	p.mu.Unlock()
+	if closing {
 		p.dismiss()
+		p.publish()
 		p.bury()
 		return never, len(m.all) == 0
 	}
@@ -237,6 +238,11 @@ func (p *ClientConn) close(c *channel) {
 // abort closes all channels whatever they carry.
 func (p *ClientConn) abort() {
 	m := &p.manager
+	p.set.Store(new([]*channel))
+	p.mu.Lock()
+	p.lost.Calls = int(p.queue.len)
+	p.failLocked()
+	p.mu.Unlock()
 	for _, c := range m.all {
 		if n := c.calls.Swap(math.MinInt64 / 2); n > 0 {
 			p.lost.Calls += int(n)
@@ -259,11 +265,11 @@ func (p *ClientConn) publish() {
 	mayGrow := p.mayWait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.refuse {
-		return
-	}
 	if !slices.Equal(set, *p.set.Load()) {
 		p.set.Store(&set)
+		if !p.refuse {
+			p.open.Store(&set)
+		}
 	}
 	p.mayGrow = mayGrow
 	p.serveLocked()

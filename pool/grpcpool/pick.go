@@ -22,7 +22,7 @@ func (p *ClientConn) pick() *channel {
 	if p.waiting.Load() > 0 {
 		return nil
 	}
-	set := *p.set.Load()
+	set := *p.open.Load()
 	switch len(set) {
 	case 0:
 		return nil
@@ -59,7 +59,7 @@ func (p *ClientConn) pickFree() *channel {
 		connected := false
 		for _, c := range set {
 			connected = connected || c.is(connectivity.Ready)
-			if c.calls.Load() < c.limit.Load() && (best == nil || c.better(best)) {
+			if n := c.calls.Load(); n >= 0 && n < c.limit.Load() && (best == nil || c.better(best)) {
 				best = c
 			}
 		}

@@ -10,7 +10,7 @@ import (
 // A waiter is a call that waits for a channel. It is in the pool's queue until
 // it is given one, or an error, or gives up.
 type waiter struct {
-	given      chan *channel // holds one; closed without one: the pool is shut
+	given      chan *channel // holds one; closed without one: the pool is closed
 	prev, next *waiter
 	queued     bool
 }
