@@ -1,8 +1,6 @@
 package grpcpool
 
-import (
-	"time"
-)
+import "time"
 
 // timedOut notes a call whose deadline has passed.
 func (c *channel) timedOut() {

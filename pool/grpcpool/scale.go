@@ -28,9 +28,6 @@ const (
 	hopelessFor = 5 * time.Second
 )
 
-// perChannel returns how many streams a channel has that nothing else is known of.
-func (p *ClientConn) perChannel() int64 { return p.guess() }
-
 // grows reports whether another channel may be begun, and would help.
 func (p *ClientConn) grows() bool {
 	m := &p.manager
@@ -57,7 +54,7 @@ func (p *ClientConn) mayWait() bool {
 // lack returns how many streams are missing for the calls that there are and
 // some head room. It is negative if there are more than that.
 func (p *ClientConn) lack() int64 {
-	per := p.perChannel()
+	per := p.guess()
 	p.mu.Lock() // so that no call is counted as waiting and, given a channel, there
 	defer p.mu.Unlock()
 	lack := p.queue.len + per/headRoom
@@ -85,7 +82,7 @@ func (p *ClientConn) grow() {
 		}
 	}
 	if p.grows() { // a channel is connected, so its server has been heard
-		per := p.perChannel()
+		per := p.guess()
 		lack := p.lack() - per*int64(p.count(joining))
 		for ; lack > 0 && p.grows(); lack -= per {
 			if !p.recall() && !p.more() {
@@ -124,17 +121,11 @@ func (p *ClientConn) recall() bool {
 // setMarks says from how many calls on each channel is to nudge the manager. If that
 // can do nothing it is not to be woken for each call.
 func (p *ClientConn) setMarks() {
-	var set []*channel
-	for _, c := range p.manager.all {
-		if c.phase == serving {
-			set = append(set, c)
-		}
-	}
 	able := p.count(joining) == 0 && p.grows()
-	for _, c := range set {
+	for _, c := range p.manager.all {
 		mark := int64(math.MaxInt64)
-		if able {
-			mark = c.limit.Load() - p.perChannel()/headRoom/int64(len(set))
+		if able && c.phase == serving {
+			mark = c.limit.Load() - p.guess()/headRoom/int64(p.count(serving))
 		}
 		c.mark.Store(mark)
 	}
@@ -187,7 +178,7 @@ func (p *ClientConn) peaks() (sum int64) {
 // needed returns how many channels so many calls need, if those are not to be
 // about to grow.
 func (p *ClientConn) needed(calls int64) int {
-	per := max(p.perChannel()*3/4, 1)
+	per := max(p.guess()*3/4, 1)
 	return int(max(min((calls+per-1)/per, int64(p.config.MaxConns)), int64(p.config.minConns())))
 }
 
