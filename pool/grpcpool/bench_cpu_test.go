@@ -3,6 +3,7 @@ package grpcpool
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"runtime"
 	"slices"
@@ -71,6 +72,7 @@ func BenchmarkCPU(b *testing.B) {
 		{"unary", unary, 32, 2000},
 		{"stream", pingPong, 1, 2000},
 		{"stream", pingPong, 32, 10000},
+		{"streams", shortStream, 1, 800},
 	} {
 		b.Run(fmt.Sprintf("%s/callers=%d", bm.name, bm.callers), func(b *testing.B) {
 			target := startBenchServer(b, false)
@@ -97,6 +99,28 @@ func unary(t testing.TB, client testgrpc.TestServiceClient) (do func() error, en
 	return func() error {
 		_, err := client.UnaryCall(t.Context(), req)
 		return err
+	}, func() {}
+}
+
+// shortStream makes calls that are streams with one message each way.
+func shortStream(t testing.TB, client testgrpc.TestServiceClient) (do func() error, end func()) {
+	req := &testgrpc.StreamingOutputCallRequest{Payload: benchPayload}
+	return func() error {
+		stream, err := client.FullDuplexCall(t.Context())
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(req); err != nil {
+			return err
+		}
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		stream.CloseSend()
+		if _, err := stream.Recv(); err != io.EOF {
+			return fmt.Errorf("the stream does not end: %v", err)
+		}
+		return nil
 	}, func() {}
 }
 

@@ -53,8 +53,8 @@ type ClientConn struct {
 
 	manager manager // its own
 
-	// mu is held while calls are made to wait, or are given a channel. A
-	// channel's mu may be taken while it is held.
+	// mu is held while calls are made to wait, or are given a channel. It is
+	// never held together with a channel's.
 	mu      sync.Mutex
 	queue   waiterQueue
 	mayGrow bool // a call that finds no stream free is to wait
