@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/lastack/lastack/internal/netlab"
+	"github.com/lastack/lastack/internal/sockdiag"
 )
 
 // gone is how long after a channel has given up its connection the port may
@@ -127,8 +128,10 @@ func (b *burial) watch(calling bool) {
 	b.noticed = time.Since(began)
 
 	sockets := func() (n int) {
-		for _, k := range s.lab.States(s.t, s.addr).Client.By {
-			n += k
+		for state, k := range s.lab.States(s.t, s.addr).Client.By {
+			if state != sockdiag.SynSent { // another connection, for a call that came late
+				n += k
+			}
 		}
 		return n
 	}

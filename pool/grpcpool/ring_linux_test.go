@@ -17,12 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/grpclog"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 
 	"github.com/lastack/lastack/dialer"
 	"github.com/lastack/lastack/internal/netlab"
@@ -190,27 +193,36 @@ func (s *stage) open() {
 	s.call()
 }
 
-// call makes a call on each channel.
+// call makes a call on each channel. It is made again where the server closes a
+// connection before its first call, as one with a clock of its own may.
 func (s *stage) call() {
 	s.t.Helper()
-	s.each(func(cc *grpc.ClientConn) error {
-		_, err := testgrpc.NewTestServiceClient(cc).EmptyCall(s.t.Context(), &testgrpc.Empty{})
+	s.each(func(cc *grpc.ClientConn) (err error) {
+		for range 20 {
+			_, err = testgrpc.NewTestServiceClient(cc).EmptyCall(s.t.Context(), &testgrpc.Empty{}, grpc.WaitForReady(true))
+			if status.Code(err) != codes.Unavailable {
+				break
+			}
+		}
 		return err
 	})
 }
 
-// each calls f for all channels at once.
+// each calls f for all channels, not too many at once: servers have no patience
+// with a handshake that takes seconds.
 func (s *stage) each(f func(*grpc.ClientConn) error) {
 	s.t.Helper()
-	var wg sync.WaitGroup
+	var g errgroup.Group
+	g.SetLimit(20)
 	for _, cc := range s.ccs {
-		wg.Go(func() {
+		g.Go(func() error {
 			if err := f(cc); err != nil {
 				s.t.Errorf("ours %t: %v", s.ours, err)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	g.Wait()
 }
 
 // begin starts a stream on each channel and returns when all are under way. The
