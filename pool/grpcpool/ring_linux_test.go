@@ -302,8 +302,8 @@ func playAll(t *testing.T, scenes []scene) {
 				ring(t, func(lab *netlab.Lab) {
 					stockClient, stockServer := playOnce(t, lab, sc, proto, false)
 					client, server := playOnce(t, lab, sc, proto, true)
-					t.Logf("%s, %s: TIME_WAIT of %d channels: client %d, server %d; stock grpc-go: client %d, server %d",
-						sc.name, proto, ringConns, client, server, stockClient, stockServer)
+					t.Logf("%s: TIME_WAIT of %d channels: client %d, server %d; stock grpc-go: client %d, server %d",
+						t.Name(), ringConns, client, server, stockClient, stockServer)
 					if sc.pays && proto == "h2c" && stockClient < ringConns/2 {
 						t.Errorf("of stock grpc-go only %d TIME_WAIT were seen: what would be seen of ours?", stockClient)
 					}

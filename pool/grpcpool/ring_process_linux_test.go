@@ -149,7 +149,7 @@ func TestKernelProcessEnd(t *testing.T) {
 					if ours != 0 {
 						t.Errorf("%d TIME_WAIT are left", ours)
 					}
-					t.Logf("%s, %s: TIME_WAIT of %d channels: client %d; stock grpc-go: client %d", how, proto, ringConns, ours, stock)
+					t.Logf("%s: TIME_WAIT of %d channels: client %d; stock grpc-go: client %d", t.Name(), ringConns, ours, stock)
 				})
 			})
 		}

@@ -43,7 +43,7 @@ func TestNobodyWaits(t *testing.T) {
 					if took[1][1] > test.bound {
 						t.Errorf("it takes %v", took[1][1])
 					}
-					t.Logf("%s, %s: %d connections, median of 3: %v; stock grpc-go: %v", test.name, proto, ringConns, took[1][1], took[0][1])
+					t.Logf("%s: %d connections, median of 3: %v; stock grpc-go: %v", t.Name(), ringConns, took[1][1], took[0][1])
 				})
 			})
 		}
