@@ -83,15 +83,21 @@ func (p *ClientConn) grow() {
 	}
 	if p.grows() { // a channel is connected, so its server has been heard
 		per := p.guess()
-		lack := p.lack() - per*int64(p.count(joining))
-		for ; lack > 0 && p.grows(); lack -= per {
+		for lack := p.missing(); lack > 0 && p.grows(); lack -= per {
 			if !p.recall() && !p.more() {
 				break
 			}
 		}
 	}
 	p.setMarks()
+	if p.grows() && p.missing() > 0 {
+		p.nudge() // a call came in between, and found the marks of before
+	}
 }
+
+// missing returns how many streams are missing when those that are on their way
+// have come.
+func (p *ClientConn) missing() int64 { return p.lack() - p.guess()*int64(p.count(joining)) }
 
 // more begins a channel.
 func (p *ClientConn) more() bool {
@@ -125,7 +131,7 @@ func (p *ClientConn) setMarks() {
 	for _, c := range p.manager.all {
 		mark := int64(math.MaxInt64)
 		if able && c.phase == serving {
-			mark = c.limit.Load() - p.guess()/headRoom/int64(p.count(serving))
+			mark = c.limit.Load() - max(1, p.guess()/headRoom/int64(p.count(serving)))
 		}
 		c.mark.Store(mark)
 	}
