@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -43,6 +44,38 @@ func newSoakClient(name string, port uint16, of func(*http.Transport) http.Round
 	c := base.Clone()
 	c.Protocols = speaking("h2c")
 	return &soakClient{name: name, port: port, http: of(base), h2c: of(c)}
+}
+
+// A connLog keeps the connections of net/http's, so that those which are left are
+// not taken for ours: an HTTP/2 connection whose server has said GOAWAY can
+// outlive CloseIdleConnections.
+type connLog struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (l *connLog) dialing(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err == nil {
+			l.mu.Lock()
+			l.conns = append(l.conns, c)
+			l.mu.Unlock()
+		}
+		return c, err
+	}
+}
+
+// closeAll closes them, and returns how many were open.
+func (l *connLog) closeAll() (open int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if c.Close() == nil {
+			open++
+		}
+	}
+	return open
 }
 
 func (c *soakClient) each(f func(http.RoundTripper)) { f(c.http); f(c.h2c) }

@@ -121,7 +121,11 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 			Ping: PingConfig{Interval: 300 * time.Millisecond, Timeout: time.Second, HTTP1: true},
 		}
 	})
-	stock := newSoakClient("net/http, tuned", soakStockPort, func(base *http.Transport) http.RoundTripper { return base })
+	var stocks connLog
+	stock := newSoakClient("net/http, tuned", soakStockPort, func(base *http.Transport) http.RoundTripper {
+		base.DialContext = stocks.dialing(base.DialContext)
+		return base
+	})
 
 	s := &soakCallers{stop: make(chan struct{})}
 	var windows []*soakWindow
@@ -156,6 +160,7 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 	for _, c := range []*soakClient{ours, strict} {
 		c.each(func(rt http.RoundTripper) { shutdownQuietly(t, rt.(*Transport)) })
 	}
+	open := stocks.closeAll()
 	check()
 	lab.Settle(t, netip4(soakPort), 10*time.Second)
 	report := servers.report()
@@ -168,7 +173,7 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 	t.Logf("%v", verdict)
 	t.Logf("TIME_WAIT, by the kernel: ours %d, net/http %d; longest CLOSE_WAIT: ours %v, net/http %v",
 		report.Ours.TimeWaits, report.Stock.TimeWaits, report.Ours.CloseWait, report.Stock.CloseWait)
-	t.Logf("left of net/http's: %v", report.Stock.Now)
+	t.Logf("left of net/http's: %v, and %d connections that CloseIdleConnections did not close", report.Stock.Now, open)
 	t.Logf("ours:\n%v", accounts)
 	compareWindows(t, windows, verdict.took)
 }
