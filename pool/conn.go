@@ -107,7 +107,10 @@ const (
 // reservations beyond what SETTINGS then allow would block one another for
 // ever. The first response shows that they have, and so does a limit that they
 // change. If they leave it where it was nothing does, so that after this time
-// they are taken to have come: they follow the handshake at once.
+// they are taken to have come: they follow the handshake at once. Where the kernel
+// tells that nothing at all has come since, because the way is long or a packet got
+// lost, they have not, and get more time: ten times as much, at most. Requests
+// that wait meanwhile have another connection dialled.
 const settingsWait = 100 * time.Millisecond
 
 // guessedStreams is what an HTTP/2 connection allows before SETTINGS say so.
@@ -225,8 +228,21 @@ func (c *conn) takeLocked() {
 	}
 }
 
-// settleLate takes the server's SETTINGS to have come.
+// settleLate takes the server's SETTINGS to have come, unless they cannot have.
 func (c *conn) settleLate() {
+	if c.nc != nil {
+		const tick = 10 * time.Millisecond // of the kernel's clock, at most
+		age := time.Since(c.born)
+		if silence, open := c.nc.Silence(); open && age < 10*settingsWait && silence >= age-tick {
+			c.g.mu.Lock()
+			if c.where < leaving {
+				c.settler.Reset(settingsWait)
+			}
+			c.g.mu.Unlock()
+			c.g.dialMore()
+			return
+		}
+	}
 	c.settle()
 	c.g.dialMore()
 }
