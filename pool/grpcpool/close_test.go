@@ -153,6 +153,43 @@ func TestShutdownLosesNoWaiter(t *testing.T) {
 	})
 }
 
+// Nor is Shutdown kept waiting by what nobody waits for any more: a channel that
+// was begun for calls that have found another, or have given up.
+func TestShutdownEndsWithItsCalls(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"served": time.Hour, "given up": 500 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &echo{unary: func(ctx context.Context) error { return sleep(ctx, time.Second) }}
+				n := newMemnet(t, e, grpc.MaxConcurrentStreams(1))
+				p, client := n.pooled(t, Config{MaxConns: 2})
+				if err := invoke(t.Context(), client); err != nil {
+					t.Fatal(err)
+				}
+				n.set(func(n *memnet) { n.slow = time.Hour }) // the second channel does not come
+				var wg sync.WaitGroup
+				wg.Go(func() { invoke(t.Context(), client) })
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				wg.Go(func() { invoke(ctx, client) })
+				synctest.Wait()
+				if w := p.waiting.Load(); w != 1 {
+					t.Fatalf("%d calls wait, want 1", w)
+				}
+				var last time.Time
+				go func() { wg.Wait(); last = time.Now() }()
+				if err := p.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+				if after := time.Since(last); after != 0 {
+					t.Errorf("Shutdown is over %v after the last call", after)
+				}
+			})
+		})
+	}
+}
+
 // Close does not wait for calls, nor for a Shutdown that does.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,7 @@ func (p *ClientConn) wait(ctx context.Context) (*channel, error) {
 	}
 	p.mu.Lock()
 	inTime := p.queue.remove(w)
-	p.waiting.Store(p.queue.len)
+	p.shortenedLocked()
 	p.mu.Unlock()
 	if !inTime {
 		// It was given a channel at the same time. Nobody may lose by that.
@@ -115,7 +115,16 @@ func (p *ClientConn) serveLocked() {
 		p.queue.remove(w)
 		w.given <- c
 	}
-	p.waiting.Store(p.queue.len)
+	p.shortenedLocked()
+}
+
+// shortenedLocked counts the calls that wait, of which there may be fewer than
+// before. When there are none any more a manager that is to close can begin.
+func (p *ClientConn) shortenedLocked() {
+	before := p.waiting.Swap(p.queue.len)
+	if before > 0 && p.queue.len == 0 && p.refuse {
+		p.nudge()
+	}
 }
 
 // failLocked has the calls that wait fail.
