@@ -2,19 +2,25 @@ package grpcpool
 
 import (
 	"context"
+	"io"
 	"reflect"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // A stream is a streaming call that its channel counts until it ends. The end may
 // show in several places, and in any one of them not at all: grpc.OnFinish is
-// called once, twice, or, where an interceptor has a stream of its own, never.
+// called once, twice, or, where an interceptor has a stream of its own, never,
+// or too early: one that sends the call again if it fails has a stream of
+// grpc-go for each attempt.
 type stream struct {
 	grpc.ClientStream
 	c        *channel
-	one      bool // the first message is the last
+	one      bool        // the first message is the last
+	plain    atomic.Bool // it is a stream of grpc-go: OnFinish is its end
+	early    atomic.Bool // OnFinish was called before that was known
 	ended    atomic.Bool
 	unfollow atomic.Pointer[func() bool] // stops waiting for the end of its context; nil: nothing to stop
 }
@@ -27,15 +33,49 @@ func newStream(ctx context.Context, c *channel, desc *grpc.StreamDesc, method st
 			s.end(err) // even if an interceptor panics
 		}
 	}()
-	s.ClientStream, err = c.cc.NewStream(ctx, desc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(s.end))...)
+	s.ClientStream, err = c.cc.NewStream(ctx, desc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(s.finished))...)
 	if err != nil {
 		return nil, err
 	}
 	opened = true
-	if !ofGRPC(s.ClientStream) {
+	if ofGRPC(s.ClientStream) {
+		s.plain.Store(true)
+	}
+	if !s.plain.Load() || s.early.Load() {
 		s.follow(ctx)
 	}
 	return s, nil
+}
+
+// finished is called when a stream of grpc-go ends. If that is only an attempt, the
+// call ends with what its user sees.
+func (s *stream) finished(err error) {
+	if s.plain.Load() {
+		s.end(err)
+	} else {
+		s.early.Store(true)
+		if s.plain.Load() {
+			s.end(err) // NewStream has returned meanwhile, and may have missed it
+		}
+	}
+}
+
+// Header returns the header, as [grpc.ClientStream] has it.
+func (s *stream) Header() (metadata.MD, error) {
+	md, err := s.ClientStream.Header()
+	if err != nil && err != io.EOF {
+		s.end(err)
+	}
+	return md, err
+}
+
+// SendMsg sends a message, as [grpc.ClientStream] has it.
+func (s *stream) SendMsg(m any) error {
+	err := s.ClientStream.SendMsg(m)
+	if err != nil && err != io.EOF {
+		s.end(err)
+	}
+	return err
 }
 
 // RecvMsg receives a message, as [grpc.ClientStream] has it.
@@ -47,8 +87,8 @@ func (s *stream) RecvMsg(m any) error {
 	return err
 }
 
-// end counts the end of the call, once. It takes the error that RecvMsg has, or
-// OnFinish.
+// end counts the end of the call, once. It takes the error that its user sees, or
+// OnFinish has.
 func (s *stream) end(err error) {
 	if s.ended.Swap(true) {
 		return
