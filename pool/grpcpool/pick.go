@@ -73,8 +73,8 @@ func (p *ClientConn) pickFree() *channel {
 	}
 }
 
-// pickAny counts a call on the best channel, whether a stream is free or not.
-// It returns nil if there is no channel.
+// pickAny counts a call on the channel where it waits the least for a stream, if
+// none is free. It returns nil if there is no channel.
 func (p *ClientConn) pickAny() *channel {
 	for {
 		set := *p.set.Load()
@@ -83,7 +83,7 @@ func (p *ClientConn) pickAny() *channel {
 		}
 		best := set[0]
 		for _, c := range set[1:] {
-			if c.better(best) {
+			if c.sooner(best) {
 				best = c
 			}
 		}
@@ -97,6 +97,20 @@ func (p *ClientConn) pickAny() *channel {
 // better reports whether a call should rather go to c than to d.
 func (c *channel) better(d *channel) bool {
 	if a, b := c.rank(), d.rank(); a != b {
+		return a < b
+	}
+	return c.load() < d.load()
+}
+
+// sooner reports whether c will rather have a stream for one more call than d. The
+// servers behind one name need not allow the same number, and one that allows
+// none for now is not to gather all calls because it carries none.
+func (c *channel) sooner(d *channel) bool {
+	if a, b := c.rank(), d.rank(); a != b {
+		return a < b
+	}
+	a, b := (c.load()+1)*d.limit.Load(), (d.load()+1)*c.limit.Load()
+	if a != b {
 		return a < b
 	}
 	return c.load() < d.load()
