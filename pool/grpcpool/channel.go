@@ -178,7 +178,8 @@ func (c *channel) connect(ctx context.Context) error {
 }
 
 // watch notes the channel's state as it changes, and connects it again when its
-// server hangs up. A channel that was not to be connected is not before a call does.
+// server hangs up. A channel that was not to be connected is not before a call does,
+// and one that may rest is connected again by the next call.
 func (c *channel) watch(ctx context.Context, warm bool) {
 	pause := time.Duration(0)
 	for {
@@ -195,7 +196,7 @@ func (c *channel) watch(ctx context.Context, warm bool) {
 			c.p.nudge()
 		}
 		warm = warm || s != connectivity.Idle
-		if s == connectivity.Idle && warm && !c.leaving.Load() {
+		if s == connectivity.Idle && warm && !c.leaving.Load() && !c.mayRest() {
 			if !c.idle(ctx, pause) {
 				return
 			}
@@ -205,6 +206,15 @@ func (c *channel) watch(ctx context.Context, warm bool) {
 			return
 		}
 	}
+}
+
+// mayRest reports whether nobody asks for the channel to be connected: the pool is
+// not to keep any, and it is the only one. A server that closes connections at rest
+// would close the next as well, and so on for good.
+func (c *channel) mayRest() bool {
+	config := &c.p.config
+	return config.MinConns == 0 && config.Prime == nil &&
+		len(*c.p.set.Load()) == 1 && c.calls.Load() == 0 && c.p.waiting.Load() == 0
 }
 
 // nextPause returns how long to wait before a channel is connected again whose

@@ -156,6 +156,24 @@ func TestServerHangsUpAtOnce(t *testing.T) {
 	})
 }
 
+// A server that closes connections at rest is left alone until there is a call.
+func TestServerClosesAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemnet(t, &echo{}, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Second}))
+		_, client := n.pooled(t, Config{})
+		for i := range int64(3) {
+			if err := invoke(t.Context(), client); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if d := n.dials.Load(); d != i+1 {
+				t.Fatalf("%d dials in an hour after call %d", d, i+1)
+			}
+		}
+	})
+}
+
 // Calls on a channel that has lost its server go to the others.
 func TestFailingChannelIsAvoided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
