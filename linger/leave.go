@@ -39,6 +39,8 @@ func (p Policy) choose(info sockopt.Info, fact Fact, pat patience) way {
 		switch info.State {
 		case sockopt.CloseWait:
 			switch quiet := info.Unread == 0 && info.Unsent == 0; {
+			case fact == Broken && info.Unsent > 0:
+				return wayAbort // the FIN would be another that nobody acknowledges
 			case p.SparePeer && quiet:
 				return waySparePeer
 			case p.SparePeer && pat == mayWait && fact != Unsure:

@@ -23,6 +23,7 @@ func TestKernelOrphans(t *testing.T) {
 			name   string
 			fact   Fact
 			unsent bool // something was written that the peer does not get
+			closed bool // the peer had closed before
 			stays  bool
 			server netip.AddrPort
 		}{
@@ -32,6 +33,7 @@ func TestKernelOrphans(t *testing.T) {
 			{name: "owed", fact: Owed},
 			{name: "under way and never told", fact: Underway, unsent: true},
 			{name: "broken", fact: Broken, unsent: true},
+			{name: "broken after the peer has closed", fact: Broken, unsent: true, closed: true},
 			{name: "complete, not all of it sent", fact: Complete, unsent: true, stays: true},
 			{name: "unsure", fact: Unsure, stays: true},
 		}
@@ -45,6 +47,12 @@ func TestKernelOrphans(t *testing.T) {
 			say(t, peer, "answer")
 			hear(t, c, "answer")
 			s.server = peer.LocalAddr().(*net.TCPAddr).AddrPort()
+			if s.closed {
+				peer.CloseWrite()
+				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+					t.Fatal(err)
+				}
+			}
 			lab.BlackHole(t, s.server)
 			if s.unsent {
 				say(t, c, "another")
