@@ -52,6 +52,7 @@ type channel struct {
 	leaving  atomic.Bool  // it is draining
 	outcome  atomic.Int32 // of joining
 	timeouts atomic.Int64 // calls in a row that were not answered in time
+	hung     atomic.Bool  // they were too many, and nothing came meanwhile
 	answered atomic.Int64 // when the last call was, if that was worth a note; nanoseconds on the pool's clock
 	bad      atomic.Int64 // until when errors count as load; 0: they don't
 	ready    atomic.Int64 // since when it is connected; 0: it is not
@@ -247,6 +248,8 @@ func (c *channel) note(s connectivity.State) bool {
 	if s == connectivity.Ready {
 		c.ready.Store(max(now, 1))
 		c.failing.Store(0)
+		c.timeouts.Store(0) // those of another connection
+		c.hung.Store(false)
 	} else {
 		c.ready.Store(0)
 	}

@@ -25,9 +25,9 @@ func (p *ClientConn) replace() time.Duration {
 			continue
 		}
 		old, untilOld := c.aged()
-		hung, untilHung := c.hangs()
+		hung := c.hangs()
 		if !old && !hung {
-			wait = min(wait, untilOld, untilHung)
+			wait = min(wait, untilOld)
 			continue
 		}
 		if under >= replaceAtATime || p.now() < m.hold {

@@ -306,3 +306,21 @@ func TestSlowIsNotHung(t *testing.T) {
 		}
 	})
 }
+
+// Nor is one that nothing was asked for a while, after calls that took too long.
+func TestRestIsNotHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{unary: func(ctx context.Context) error { return sleep(ctx, time.Hour) }}
+		n := newMemnet(t, e)
+		_, client := n.pooled(t, Config{HungCalls: 3, HungAfter: 10 * time.Second})
+		for range 5 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			invoke(ctx, client)
+			cancel()
+		}
+		time.Sleep(time.Hour)
+		if n.dials.Load() != 1 {
+			t.Errorf("%d dials", n.dials.Load())
+		}
+	})
+}
