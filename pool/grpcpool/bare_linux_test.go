@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/lastack/lastack/dialer"
 )
 
 // TestSocketOptions: the sockets of our channels are like those of grpc-go's own
@@ -50,6 +52,26 @@ func TestSocketOptions(t *testing.T) {
 	})
 	if got := socketOptions(t, target, naive, user)["TCP_USER_TIMEOUT"]; got != 0 {
 		t.Errorf("grpc-go sets TCP_USER_TIMEOUT on any connection by now: %d ms", got)
+	}
+}
+
+// A pool's keepalive decides as grpc-go's own does, whoever's the Dialer is.
+func TestPoolUserTimeout(t *testing.T) {
+	target := (&echo{}).start(t)
+	for _, tc := range []struct {
+		dialer *dialer.Dialer
+		want   int
+	}{{nil, 5000}, {newDialer(), 5000}, {&dialer.Dialer{UserTimeout: 7 * time.Second}, 7000}} {
+		p, client := pooled(t, target, Config{Dialer: tc.dialer, Keepalive: keepalive.ClientParameters{Timeout: 5 * time.Second}})
+		if err := invoke(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		(*p.set.Load())[0].wires[0].Conn.(*conn).raw.Control(func(fd uintptr) {
+			got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+			if err != nil || got != tc.want {
+				t.Errorf("Dialer %v: %d ms (%v), want %d", tc.dialer, got, err, tc.want)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package grpcpool
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,7 +88,7 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	p := &ClientConn{
 		target:   target,
 		config:   c,
-		options:  opts,
+		options:  slices.Clone(opts), // the caller may go on to use its own
 		dialing:  newDialing(c.Dialer),
 		dialFunc: dial,
 		host:     c.Meter.Host(target),
@@ -99,6 +100,7 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	}
 	p.host.Multiplexed()
 	p.dialing.host = p.host
+	p.dialing.userTimeout = c.Keepalive.Timeout // as grpc-go has it
 	if c.Events != nil {
 		p.dialing.observer = newObserver(c.Events)
 	}

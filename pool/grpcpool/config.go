@@ -70,8 +70,10 @@ type Config struct {
 	HungAfter time.Duration
 
 	// Keepalive has the parameters of keepalive pings. A server that calls
-	// them too many gets half as many from the pool's later channels.
-	// If zero, they are those of DialOptions.
+	// them too many gets half as many from the pool's later channels. Its Timeout
+	// is TCP_USER_TIMEOUT too, unless the Dialer has one.
+	// A Time or a Timeout that is zero is that of DialOptions; a Time of less
+	// than ten seconds is ten seconds.
 	Keepalive keepalive.ClientParameters
 
 	// Meter counts calls and connections.
@@ -135,12 +137,15 @@ func (c Config) withDefaults() Config {
 	if c.HungAfter == 0 {
 		c.HungAfter = defaultHungAfter
 	}
-	if c.Keepalive == (keepalive.ClientParameters{}) {
-		c.Keepalive = keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}
+	if c.Keepalive.Time == 0 {
+		c.Keepalive.Time = keepaliveTime
+	}
+	c.Keepalive.Time = max(c.Keepalive.Time, keepaliveLeast) // what is doubled later is to be what grpc-go does
+	if c.Keepalive.Timeout == 0 {
+		c.Keepalive.Timeout = keepaliveTimeout
 	}
 	if c.Dialer == nil {
 		c.Dialer = newDialer()
-		c.Dialer.UserTimeout = c.Keepalive.Timeout // as grpc-go has it
 	}
 	if c.Meter == nil {
 		c.Meter = c.Dialer.Meter

@@ -19,6 +19,8 @@ type dialing struct {
 	d    *dialer.Dialer
 	host *metrics.Host // counts the connections; nil: d.Meter's, by address
 
+	userTimeout time.Duration // TCP_USER_TIMEOUT, unless d has one
+
 	observer *observer           // follows the connections; or nil
 	born     func(*metrics.Conn) // is given the account of a connection that host counts, before it is dialled; or nil
 }
@@ -27,7 +29,7 @@ func newDialing(d *dialer.Dialer) *dialing {
 	if d == nil {
 		d = newDialer()
 	}
-	return &dialing{d: d}
+	return &dialing{d: d, userTimeout: keepaliveTimeout}
 }
 
 // newDialer returns a Dialer whose sockets are like those of grpc-go's own: TCP
@@ -66,7 +68,7 @@ func (dl *dialing) dial(ctx context.Context, target string) (net.Conn, error) {
 	cn := newConn(lc)
 	if dl.d.UserTimeout == 0 && cn.raw != nil {
 		// grpc-go sets what its keepalive allows, but on a *net.TCPConn only.
-		cn.raw.Control(func(fd uintptr) { sockopt.SetUserTimeoutFD(fd, keepaliveTimeout) })
+		cn.raw.Control(func(fd uintptr) { sockopt.SetUserTimeoutFD(fd, dl.userTimeout) })
 	}
 	return cn, nil
 }

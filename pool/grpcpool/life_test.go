@@ -317,6 +317,44 @@ func TestLimitChanges(t *testing.T) {
 	})
 }
 
+// The pool makes channels as long as it lives, of the options that it was given.
+func TestOptionsAreTheCallersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemnet(t, &echo{}, grpc.MaxConcurrentStreams(2))
+		var given, later atomic.Int64
+		counting := func(calls *atomic.Int64) grpc.DialOption {
+			return grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				calls.Add(1)
+				return next(ctx, desc, cc, method, opts...)
+			})
+		}
+		opts := []grpc.DialOption{counting(&given)}
+		_, client := n.pooled(t, Config{}, opts...)
+		opts[0] = counting(&later)
+		defer hold(t, client, 10)()
+		if given.Load() != 10 || later.Load() != 0 {
+			t.Errorf("of 10 calls %d saw the option that was given, %d another", given.Load(), later.Load())
+		}
+	})
+}
+
+// A Keepalive may have one field only; and what is doubled is what grpc-go does.
+func TestKeepaliveDefaults(t *testing.T) {
+	for _, tc := range []struct{ give, want keepalive.ClientParameters }{
+		{keepalive.ClientParameters{}, keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}},
+		{keepalive.ClientParameters{Timeout: time.Second}, keepalive.ClientParameters{Time: keepaliveTime, Timeout: time.Second}},
+		{keepalive.ClientParameters{Time: time.Second}, keepalive.ClientParameters{Time: 10 * time.Second, Timeout: keepaliveTimeout}},
+		{
+			keepalive.ClientParameters{PermitWithoutStream: true},
+			keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true},
+		},
+	} {
+		if got := (Config{Keepalive: tc.give}).withDefaults().Keepalive; got != tc.want {
+			t.Errorf("%+v becomes %+v, want %+v", tc.give, got, tc.want)
+		}
+	}
+}
+
 // Whatever number of connections are told to be calm, they are told of one
 // keepalive time.
 func TestCalm(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 const (
 	keepaliveTime    = 5*time.Minute + 10*time.Second
 	keepaliveTimeout = 20 * time.Second
+
+	keepaliveLeast = 10 * time.Second // grpc-go takes less for as much
 )
 
 // DialOptions returns options for [grpc.NewClient] with which the channel's
