@@ -30,6 +30,7 @@ type ClientConn struct {
 	config   Config // no zero stands for a default
 	options  []grpc.DialOption
 	dialing  *dialing
+	limited  bool // a channel's streams are known, not guessed
 	gate     *gate
 	host     *metrics.Host
 	dialFunc dialFunc  // in place of dialing; or nil
@@ -84,8 +85,10 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	limited := c.Credentials != nil || c.Streams > 0
 	c = c.withDefaults()
 	p := &ClientConn{
+		limited:  limited,
 		target:   target,
 		config:   c,
 		options:  slices.Clone(opts), // the caller may go on to use its own

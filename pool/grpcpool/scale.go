@@ -44,7 +44,9 @@ func (p *ClientConn) mayWait() bool {
 	case p.count(serving) == 0 || p.count(joining) > 0:
 		return true
 	case p.any(connectivity.Ready):
-		return p.grows() || p.any(connectivity.Connecting)
+		// What is not known may be more, but what is will not be: in grpc-go a
+		// call would wait behind those of one channel, which may be long.
+		return p.limited || p.grows() || p.any(connectivity.Connecting)
 	}
 	// What its server allows is known once a channel is connected; and if it
 	// cannot connect, calls are to hear that from it.

@@ -54,8 +54,8 @@ func (q *waiterQueue) remove(w *waiter) bool {
 }
 
 // wait counts a call on a channel that pick has not found: on the first that
-// has a stream free, as long as there is hope of more; else on any, where it
-// waits for a stream in grpc-go.
+// has a stream free, as long as there is hope of one. Where none can connect, or
+// streams are only guessed, it is any, where the call waits in grpc-go.
 func (p *ClientConn) wait(ctx context.Context) (*channel, error) {
 	w := &waiter{given: make(chan *channel, 1)}
 	p.mu.Lock()

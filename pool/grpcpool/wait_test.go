@@ -114,3 +114,30 @@ func TestWaiterQueue(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 }
+
+// When there can be no more channels a call goes to the first stream that gets
+// free: those of one channel may be taken for long.
+func TestNoCallWaitsBehindLongOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{unary: func(ctx context.Context) error { return sleep(ctx, 100*time.Millisecond) }}
+		n := newMemnet(t, e, grpc.MaxConcurrentStreams(4))
+		_, client := n.pooled(t, Config{MaxConns: 2})
+		defer hold(t, client, 4)() // all streams of a channel, or nearly
+		if took := burst(t, client, 8); took > time.Second {
+			t.Errorf("calls of 100 ms took %v", took)
+		}
+	})
+}
+
+// Streams is believed at MaxConns, too.
+func TestStreamsBoundCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{}
+		n := newMemnet(t, e)
+		_, client := n.pooled(t, Config{MaxConns: 2, Streams: 1})
+		defer hold(t, client, 10)()
+		if most := e.most.Load(); most != 2 {
+			t.Errorf("%d calls at a time on two channels of one stream", most)
+		}
+	})
+}
