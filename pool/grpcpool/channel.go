@@ -99,7 +99,6 @@ func (p *ClientConn) newChannel() (*channel, error) {
 	opts := []grpc.DialOption{
 		grpc.WithContextDialer(c.dial),
 		grpc.WithKeepaliveParams(keep),
-		grpc.WithIdleTimeout(0), // the pool knows better which channels are needed
 	}
 	if proxyConfigured() {
 		opts = append(opts, grpc.WithResolvers(viaProxy{}))
@@ -108,6 +107,9 @@ func (p *ClientConn) newChannel() (*channel, error) {
 		opts = append(opts, grpc.WithStatsHandler(o))
 	}
 	opts = append(opts, p.options...)
+	// The pool knows better which channels are needed: it would connect one again
+	// that goes idle.
+	opts = append(opts, grpc.WithIdleTimeout(0))
 	if creds := p.config.Credentials; creds != nil {
 		opts = append(opts, grpc.WithTransportCredentials(observing(creds, c.open)))
 	}

@@ -71,8 +71,9 @@ var _ grpc.ClientConnInterface = (*ClientConn)(nil)
 
 // NewClient returns a pool of channels to the target, which is what
 // [grpc.NewClient] takes. The options come after the pool's own, which are those
-// of [DialOptions] and no idle timeout, so that they win; but for credentials,
-// which are better given in the Config.
+// of [DialOptions], so that they win; but for credentials, which are better given
+// in the Config, and WithIdleTimeout, which has no effect. WithCredentialsBundle
+// does not go with credentials in the Config.
 //
 // Nothing is connected before the first call, unless c.MinConns or c.Prime asks for it.
 // Whoever has no use for the pool any more calls Close or Shutdown.

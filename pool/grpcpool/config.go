@@ -19,7 +19,7 @@ import (
 // [*ConfigError].
 type Config struct {
 	// Credentials secure the connections. They are given here, and win over
-	// those in the options, so that the pool hears what a server says below its
+	// WithTransportCredentials in the options, so that the pool hears what a server says below its
 	// calls: how many streams it allows, and that it is to be left in peace.
 	// If nil, the options' are used, the pool hears nothing, and Streams is
 	// believed.

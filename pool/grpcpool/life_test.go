@@ -338,6 +338,21 @@ func TestOptionsAreTheCallersAgain(t *testing.T) {
 	})
 }
 
+// A pool has no use for an idle timeout: it would connect again, and again.
+func TestNoIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemnet(t, &echo{})
+		_, client := n.pooled(t, Config{}, grpc.WithIdleTimeout(time.Minute))
+		if err := invoke(t.Context(), client); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		if d := n.dials.Load(); d != 1 {
+			t.Errorf("%d dials for one call", d)
+		}
+	})
+}
+
 // A Keepalive may have one field only; and what is doubled is what grpc-go does.
 func TestKeepaliveDefaults(t *testing.T) {
 	for _, tc := range []struct{ give, want keepalive.ClientParameters }{

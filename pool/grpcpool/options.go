@@ -42,7 +42,9 @@ const (
 // connections only.
 //
 // Two options of grpc-go have no effect on a channel with a dialer:
-// WithNoProxy (set NO_PROXY) and WithLocalDNSResolution.
+// WithNoProxy (set NO_PROXY) and WithLocalDNSResolution. A third has none where
+// HTTPS_PROXY is set: WithResolvers with a resolver for the scheme dns, since
+// grpc-go takes the first that it is given (resolver.Register works).
 func DialOptions(d *dialer.Dialer) []grpc.DialOption { return newDialing(d).options() }
 
 // options returns the options of a channel whose connections dl makes.
