@@ -58,6 +58,8 @@ type channel struct {
 	ready    atomic.Int64 // since when it is connected; 0: it is not
 	failing  atomic.Int64 // since when it cannot be connected; 0: it can
 
+	unprimed bool // its goroutine's: it serves, and was never connected
+
 	// of the manager
 	phase    phase
 	replaces *channel // whose place it takes once it serves
@@ -100,13 +102,13 @@ func (p *ClientConn) newChannel() (*channel, error) {
 		grpc.WithContextDialer(c.dial),
 		grpc.WithKeepaliveParams(keep),
 	}
-	if proxyConfigured() {
-		opts = append(opts, grpc.WithResolvers(viaProxy{}))
-	}
 	if o := p.dialing.observer; o != nil {
 		opts = append(opts, grpc.WithStatsHandler(o))
 	}
 	opts = append(opts, p.options...)
+	if proxyConfigured() {
+		opts = append(opts, grpc.WithResolvers(viaProxy{})) // of resolvers the first wins
+	}
 	// The pool knows better which channels are needed: it would connect one again
 	// that goes idle.
 	opts = append(opts, grpc.WithIdleTimeout(0))
@@ -129,6 +131,7 @@ func (c *channel) live(ctx context.Context, eager, joins bool) {
 		if err == nil {
 			c.outcome.Store(joined)
 		} else {
+			c.unprimed = err == errNotConnected && c.p.config.Prime != nil
 			c.outcome.Store(failed)
 			if ctx.Err() == nil {
 				c.p.config.Logger.Warn("grpcpool: a channel could not join", "target", c.p.target, "err", err)
@@ -144,6 +147,10 @@ func (c *channel) join(ctx context.Context) error {
 	if err := c.connect(ctx); err != nil || c.p.config.Prime == nil {
 		return err
 	}
+	return c.prime(ctx)
+}
+
+func (c *channel) prime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, primeLimit)
 	defer cancel()
 	if err := c.p.config.Prime(ctx, c.cc); err != nil {
@@ -194,6 +201,15 @@ func (c *channel) watch(ctx context.Context, warm bool) {
 			if since := c.ready.Load(); since != 0 {
 				pause = nextPause(pause, c.p.now()-time.Duration(since))
 			}
+		}
+		if s == connectivity.Ready && c.unprimed {
+			// It serves because there is no other, and calls wait until it is
+			// seen to be connected.
+			c.unprimed = false
+			if err := c.prime(ctx); err != nil && ctx.Err() == nil {
+				c.p.config.Logger.Warn("grpcpool: the only channel serves as it is", "target", c.p.target, "err", err)
+			}
+			continue
 		}
 		if c.note(s) {
 			c.p.nudge()

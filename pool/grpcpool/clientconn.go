@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/lastack/lastack/metrics"
 )
@@ -144,6 +145,9 @@ func (p *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, metho
 // lease counts a call and picks its channel.
 func (p *ClientConn) lease(ctx context.Context) (*channel, error) {
 	p.host.Request()
+	if err := ctx.Err(); err != nil {
+		return nil, status.FromContextError(err).Err() // it would say something of the channel that is not so
+	}
 	c := p.pick()
 	if c == nil {
 		var err error

@@ -57,8 +57,8 @@ type Config struct {
 	Cooldown time.Duration
 
 	// Prime, if not nil, is run on each new channel when it is connected, before
-	// it is given calls, for 20 seconds at most. A channel for which it fails is
-	// given up, unless there is no other.
+	// it is given calls, for 20 seconds at most: it must heed its context. A
+	// channel for which it fails is given up, unless there is no other.
 	Prime func(context.Context, *grpc.ClientConn) error
 
 	// HungCalls and HungAfter say when a channel is taken to hang, and is

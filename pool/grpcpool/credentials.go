@@ -28,15 +28,6 @@ func observing(creds credentials.TransportCredentials, open func(raw net.Conn) h
 	return o
 }
 
-// observingBundle is observing for a bundle, whose transport credentials come
-// before those of the channel.
-func observingBundle(b credentials.Bundle, open func(raw net.Conn) hearer) credentials.Bundle {
-	if b == nil {
-		return nil
-	}
-	return &observingCredsBundle{b, open}
-}
-
 // transportCredentials hides the embedded field's name.
 type transportCredentials = credentials.TransportCredentials
 
@@ -64,20 +55,6 @@ type usesXDS interface{ UsesXDS() bool }
 type observingXDS struct {
 	*observingCreds
 	usesXDS
-}
-
-type observingCredsBundle struct {
-	credentials.Bundle
-	open func(net.Conn) hearer
-}
-
-func (b *observingCredsBundle) TransportCredentials() credentials.TransportCredentials {
-	return observing(b.Bundle.TransportCredentials(), b.open)
-}
-
-func (b *observingCredsBundle) NewWithMode(mode string) (credentials.Bundle, error) {
-	switched, err := b.Bundle.NewWithMode(mode)
-	return observingBundle(switched, b.open), err
 }
 
 // observe returns c with what it reads heard.

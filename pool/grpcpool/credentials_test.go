@@ -222,35 +222,6 @@ func TestObserving(t *testing.T) {
 	}
 }
 
-func TestObservingBundle(t *testing.T) {
-	addr := serveHealth(t, grpc.MaxConcurrentStreams(9))
-	var a audience
-	b := observingBundle(insecure.NewBundle(), a.open)
-	if b.PerRPCCredentials() != nil {
-		t.Error("there are call credentials")
-	}
-	switched, err := b.NewWithMode("any")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range []credentials.Bundle{b, switched} {
-		cc, err := grpc.NewClient(addr, grpc.WithCredentialsBundle(b), grpc.WithContextDialer(dialReady))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := healthpb.NewHealthClient(cc).Check(t.Context(), new(healthpb.HealthCheckRequest)); err != nil {
-			t.Error(err)
-		}
-		cc.Close()
-	}
-	if got := a.heard(); !slices.Equal(got, []string{"settings 9", "settings 9"}) {
-		t.Errorf("heard %q", got)
-	}
-	if observingBundle(nil, a.open) != nil || observing(nil, a.open) != nil {
-		t.Error("something comes from nothing")
-	}
-}
-
 // withXDS are credentials that xDS configures.
 type withXDS struct {
 	credentials.TransportCredentials

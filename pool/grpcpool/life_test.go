@@ -309,10 +309,11 @@ func TestLimitChanges(t *testing.T) {
 		if channels(p) != 2 || p.waiting.Load() != 0 {
 			t.Errorf("%d channels, %d calls wait after the limit was raised", channels(p), p.waiting.Load())
 		}
+		// A server that wants no calls on one connection may want them on others.
 		line.settings(0)
 		synctest.Wait()
-		if got := channels(p); got != 2 {
-			t.Errorf("%d channels where the server wants no calls", got)
+		if got := channels(p); got != 3 {
+			t.Errorf("%d channels where one of two is not to have calls, and the other is full", got)
 		}
 	})
 }
@@ -393,6 +394,29 @@ func TestCalm(t *testing.T) {
 		}
 		if got := time.Duration(p.calm.Load()); got != 4*time.Minute {
 			t.Errorf("the keepalive time of new channels is %v", got)
+		}
+	})
+}
+
+// A pool that is there before its server primes its first channel all the same.
+func TestPrimeWhenTheServerComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemnet(t, &echo{})
+		n.down = true
+		var primed atomic.Int64
+		_, client := n.pooled(t, Config{Prime: func(context.Context, *grpc.ClientConn) error {
+			primed.Add(1)
+			return nil
+		}})
+		time.Sleep(time.Second)
+		n.set(func(n *memnet) { n.down = false })
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		if err := invoke(ctx, client, grpc.WaitForReady(true)); err != nil {
+			t.Error(err)
+		}
+		if got := primed.Load(); got != 1 {
+			t.Errorf("primed %d times before the first call, want once", got)
 		}
 	})
 }

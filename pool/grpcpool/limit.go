@@ -1,7 +1,6 @@
 package grpcpool
 
 import (
-	"math"
 	"net"
 	"time"
 
@@ -30,17 +29,19 @@ func (l *line) settings(maxStreams uint32) {
 	l.c.mu.Lock()
 	l.allowed = int64(maxStreams)
 	l.c.mu.Unlock()
-	l.c.p.known.Store(int64(maxStreams))
+	if maxStreams > 0 { // none at all is for now, or for this server
+		l.c.p.known.Store(int64(maxStreams))
+	}
 	l.c.measure()
 }
 
 // goAway hears that the connection takes no more calls.
-func (l *line) goAway(code uint32, _ string) {
+func (l *line) goAway(code uint32, debug string) {
 	l.c.mu.Lock()
 	l.done = true
 	l.c.mu.Unlock()
 	l.c.leaves(l.raw, metrics.GoAway)
-	if code == enhanceYourCalm {
+	if code == enhanceYourCalm && debug == tooManyPings {
 		l.c.p.calmDown(l.c)
 	}
 	l.c.measure()
@@ -55,16 +56,24 @@ func (l *line) closed() {
 	l.c.measure()
 }
 
-// enhanceYourCalm is the error code of RFC 9113 with which servers of gRPC say
-// that they get too many pings.
-const enhanceYourCalm = 0xb
+// With this error code of RFC 9113 and these words servers of gRPC say that they
+// get too many pings.
+const (
+	enhanceYourCalm = 0xb
+	tooManyPings    = "too_many_pings"
+)
+
+// maxCalm bounds what is learned from that: the servers of gRPC ask for two hours
+// at most, from clients without calls.
+const maxCalm = int64(2 * time.Hour)
 
 // calmDown doubles the keepalive time of later channels, once for all that have
 // the same.
 func (p *ClientConn) calmDown(c *channel) {
-	if c.calm > 0 && c.calm < math.MaxInt64/2 && p.calm.CompareAndSwap(c.calm, 2*c.calm) {
+	calmer := min(2*c.calm, maxCalm)
+	if c.calm > 0 && c.calm < maxCalm && p.calm.CompareAndSwap(c.calm, calmer) {
 		p.config.Logger.Warn("grpcpool: the server wants fewer pings",
-			"target", p.target, "keepalive", time.Duration(2*c.calm))
+			"target", p.target, "keepalive", time.Duration(calmer))
 	}
 }
 

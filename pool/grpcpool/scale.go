@@ -33,8 +33,16 @@ func (p *ClientConn) grows() bool {
 	m := &p.manager
 	return p.count(serving)+p.count(joining) < p.config.MaxConns &&
 		p.now() >= m.hold &&
-		p.any(connectivity.Ready) && // else it would not connect either
-		p.known.Load() != 0 // a server that allows none means all its connections
+		p.lends()
+}
+
+// lends reports whether a channel is connected, else another would not connect
+// either, and its server allows it calls: one that allows none to any means all
+// connections.
+func (p *ClientConn) lends() bool {
+	return slices.ContainsFunc(p.manager.all, func(c *channel) bool {
+		return c.phase == serving && c.is(connectivity.Ready) && c.limit.Load() > 0
+	})
 }
 
 // mayWait reports whether a call that finds no stream free is to wait for
@@ -119,6 +127,7 @@ func (p *ClientConn) recall() bool {
 		if c.phase == draining && c.reason == metrics.Excess && c.is(connectivity.Ready) {
 			c.reason = ""
 			c.leaving.Store(false)
+			c.cc.Connect() // if its server closed it meanwhile it was left alone
 			p.serveOn(c)
 			return true
 		}
