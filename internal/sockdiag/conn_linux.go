@@ -76,7 +76,7 @@ func (c *Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 	}
 
 	c.seq++
-	req := appendRequest(c.req[:0], 0, c.seq, family, AllStates)
+	req := appendRequest(c.req[:0], 0, c.seq, family, AllStates, false)
 	req = appendID(req, local, remote, ifindex)
 	if err := c.send(req); err != nil {
 		return Socket{}, false, err
@@ -102,10 +102,16 @@ func (c *Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 // through one buffer, so ten thousand cost milliseconds and no memory. A
 // socket that changes while the kernel walks its table may be missed or seen
 // twice. fn must not use the Conn.
-func (c *Conn) Each(states uint32, fn func(Socket) bool) error {
+func (c *Conn) Each(states uint32, fn func(Socket) bool) error { return c.each(states, false, fn) }
+
+// EachHeard is Each with [Socket.Heard] filled in, for which the kernel has to
+// lock each socket.
+func (c *Conn) EachHeard(states uint32, fn func(Socket) bool) error { return c.each(states, true, fn) }
+
+func (c *Conn) each(states uint32, info bool, fn func(Socket) bool) error {
 	for _, family := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
 		c.seq++
-		req := appendRequest(c.req[:0], dumpFlags, c.seq, family, states)
+		req := appendRequest(c.req[:0], dumpFlags, c.seq, family, states, info)
 		req = appendID(req, netip.AddrPort{}, netip.AddrPort{}, 0)
 		if err := c.send(req); err != nil {
 			return err

@@ -195,6 +195,42 @@ func TestEach(t *testing.T) {
 	wantState(t, diag, local6, remote6, Established) // the Conn still works
 }
 
+// TestEachHeard: what a program has not read of a peer that has closed, and for
+// how long it has not.
+func TestEachHeard(t *testing.T) {
+	diag := open(t)
+	client, server := pair(t, "tcp4", "127.0.0.1:0")
+	local, remote := addrs(client)
+	wantUnread := func(want uint32) {
+		t.Helper()
+		wantState(t, diag, local, remote, CloseWait)
+		var found Socket
+		for deadline := time.Now().Add(5 * time.Second); found.Heard < 50*time.Millisecond; {
+			if time.Now().After(deadline) {
+				t.Fatalf("the peer has been silent for 50 ms and more, but: %+v", found)
+			}
+			if err := diag.EachHeard(CloseWait.Mask(), func(s Socket) bool {
+				if s.Local == local && s.Remote == remote {
+					found = s
+				}
+				return true
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found.Unread != want {
+			t.Errorf("%d bytes unread, want %d", found.Unread, want)
+		}
+	}
+	server.Write([]byte("bye"))
+	server.Close()
+	wantUnread(4) // and the FIN
+	if b, err := io.ReadAll(client); err != nil || string(b) != "bye" {
+		t.Fatal(string(b), err)
+	}
+	wantUnread(0)
+}
+
 func TestClosedConn(t *testing.T) {
 	diag := open(t)
 	if err := diag.Close(); err != nil {

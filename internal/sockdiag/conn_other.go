@@ -28,3 +28,6 @@ func (*Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 
 // Each returns an error that is [errors.ErrUnsupported].
 func (*Conn) Each(states uint32, fn func(Socket) bool) error { return errors.ErrUnsupported }
+
+// EachHeard returns an error that is [errors.ErrUnsupported].
+func (*Conn) EachHeard(states uint32, fn func(Socket) bool) error { return errors.ErrUnsupported }

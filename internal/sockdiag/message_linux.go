@@ -23,6 +23,10 @@ const (
 	kindSock   = unix.SOCK_DIAG_BY_FAMILY
 	kindError  = unix.NLMSG_ERROR
 	kindDone   = unix.NLMSG_DONE
+
+	attrHeaderLen = 4  // struct rtattr
+	attrInfo      = 2  // INET_DIAG_INFO, a struct tcp_info
+	infoHeard     = 56 // its tcpi_last_ack_recv
 )
 
 var errMessage = errors.New("sockdiag: malformed netlink message")
@@ -68,8 +72,8 @@ func parse(b []byte) (m message, rest []byte, err error) {
 	return m, b[next:], nil
 }
 
-// parseSocket reads a struct inet_diag_msg. Attributes that follow it are
-// ignored.
+// parseSocket reads a struct inet_diag_msg and, of the attributes that may
+// follow it, struct tcp_info.
 func parseSocket(b []byte) (s Socket, err error) {
 	if len(b) < sockLen {
 		return s, errMessage
@@ -87,25 +91,51 @@ func parseSocket(b []byte) (s Socket, err error) {
 		return s, errMessage
 	}
 	tail := id[sockIDLen:]
-	return Socket{
+	s = Socket{
 		Local:   netip.AddrPortFrom(local, binary.BigEndian.Uint16(id)),
 		Remote:  netip.AddrPortFrom(remote, binary.BigEndian.Uint16(id[2:])),
 		State:   State(b[1]),
 		Timer:   b[2],
 		Expires: time.Duration(binary.NativeEndian.Uint32(tail)) * time.Millisecond,
+		Unread:  binary.NativeEndian.Uint32(tail[4:]),
 		UID:     binary.NativeEndian.Uint32(tail[12:]),
 		Inode:   binary.NativeEndian.Uint32(tail[16:]),
-	}, nil
+	}
+	if info := attribute(b[sockLen:], attrInfo); len(info) >= infoHeard+4 {
+		s.Heard = time.Duration(binary.NativeEndian.Uint32(info[infoHeard:])) * time.Millisecond
+	}
+	return s, nil
 }
 
-// appendRequest appends a request for the TCP sockets of family in states.
-func appendRequest(b []byte, flags uint16, seq uint32, family uint8, states uint32) []byte {
+// attribute returns the payload of the first attribute of that kind in b, or
+// nil.
+func attribute(b []byte, kind uint16) []byte {
+	for len(b) >= attrHeaderLen {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < attrHeaderLen || n > len(b) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(b[2:]) == kind {
+			return b[attrHeaderLen:n]
+		}
+		b = b[min((n+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]
+	}
+	return nil
+}
+
+// appendRequest appends a request for the TCP sockets of family in states. If
+// info is set, struct tcp_info comes with each.
+func appendRequest(b []byte, flags uint16, seq uint32, family uint8, states uint32, info bool) []byte {
+	var extensions uint8
+	if info {
+		extensions = 1 << (attrInfo - 1)
+	}
 	b = binary.NativeEndian.AppendUint32(b, requestLen)
 	b = binary.NativeEndian.AppendUint16(b, unix.SOCK_DIAG_BY_FAMILY)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
 	b = binary.NativeEndian.AppendUint32(b, seq)
 	b = binary.NativeEndian.AppendUint32(b, 0) // the kernel fills in our port id
-	b = append(b, family, unix.IPPROTO_TCP, 0, 0)
+	b = append(b, family, unix.IPPROTO_TCP, extensions, 0)
 	return binary.NativeEndian.AppendUint32(b, states)
 }
 

@@ -81,6 +81,14 @@ type Socket struct {
 	// Expires is how long that timer still runs.
 	Expires time.Duration
 
+	// Unread is how many received bytes nobody has read; the FIN of a peer
+	// that has closed counts as one.
+	Unread uint32
+
+	// Heard is how long ago the last segment came from the peer. Only
+	// [Conn.EachHeard] asks for it.
+	Heard time.Duration
+
 	// Inode is 0 for sockets that no process holds, which every TIME_WAIT is.
 	Inode uint32
 
