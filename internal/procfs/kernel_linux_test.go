@@ -26,6 +26,9 @@ func TestKernelSettings(t *testing.T) {
 		if n, err := procfs.Setting("fs.file-max"); err != nil || n <= 0 {
 			t.Errorf("file-max = %d, %v", n, err)
 		}
+		if open, limit, err := procfs.FileHandles(); err != nil || open <= 0 || open > limit {
+			t.Errorf("%d files open of %d, %v", open, limit, err)
+		}
 		if v, err := procfs.Kernel(); err != nil || !v.AtLeast(3, 0) {
 			t.Errorf("kernel %v, %v", v, err)
 		}

@@ -36,6 +36,36 @@ func Setting(name string) (int64, error) {
 	return n, nil
 }
 
+// FileHandles returns how many files the whole machine has open, and how many
+// it may have (fs.file-nr).
+func FileHandles() (open, limit int64, err error) {
+	path := sysctl("fs.file-nr")
+	b, err := read(path, maxSetting)
+	if err != nil {
+		return 0, 0, err
+	}
+	if open, limit, err = parseHandles(string(b)); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return open, limit, nil
+}
+
+// parseHandles reads "allocated free limit". The kernel has not kept any that
+// are free since 2.6, but still subtracting them is right.
+func parseHandles(s string) (open, limit int64, err error) {
+	fields := strings.Fields(s)
+	if len(fields) != 3 {
+		return 0, 0, fmt.Errorf("not three numbers: %q", s)
+	}
+	var n [3]int64
+	for i, field := range fields {
+		if n[i], err = parseInt(field); err != nil {
+			return 0, 0, err
+		}
+	}
+	return n[0] - n[1], n[2], nil
+}
+
 func sysctl(name string) string { return "/proc/sys/" + strings.ReplaceAll(name, ".", "/") }
 
 func parseInt(s string) (int64, error) {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +22,27 @@ func TestParseInt(t *testing.T) {
 			t.Errorf("%q: %d and no error", bad, got)
 		}
 	}
+}
+
+func TestParseHandles(t *testing.T) {
+	if open, limit, err := parseHandles("632\t10\t9223372036854775807\n"); err != nil || open != 622 || limit != math.MaxInt64 {
+		t.Errorf("%d of %d, %v", open, limit, err)
+	}
+	for _, bad := range []string{"", "1 2", "1 2 3 4", "1 x 3"} {
+		if _, _, err := parseHandles(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func FuzzParseHandles(f *testing.F) {
+	f.Add("632\t0\t2466170\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		_, limit, err := parseHandles(s)
+		if last, bad := parseInt(s[strings.LastIndexAny(s, " \t")+1:]); err == nil && bad == nil && last != limit {
+			t.Errorf("%q: limit %d", s, limit)
+		}
+	})
 }
 
 func TestElsewhere(t *testing.T) {
