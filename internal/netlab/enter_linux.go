@@ -11,7 +11,7 @@ import (
 )
 
 // enter makes the fresh namespace, in which this process already is, usable.
-func enter(t *testing.T, opts []Option) {
+func enter(t testing.TB, opts []Option) {
 	t.Helper()
 	if err := loopbackUp(); err != nil {
 		Missing(t, "the right to set lo up ("+err.Error()+")", namespacesHow)

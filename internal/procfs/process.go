@@ -14,9 +14,10 @@ import (
 type Process struct {
 	PID int
 
-	// Descriptors is how many it had open when it was found; before Linux 6.2
-	// for how many its table had room.
+	// Descriptors is how many it had open when it was found if Counted is set,
+	// as it is since Linux 6.2; else for how many its table had room.
 	Descriptors int
+	Counted     bool
 }
 
 // Found is the processes that [Processes] has found, and those that it has not

@@ -36,7 +36,7 @@ func Processes(ctx context.Context) (Found, error) {
 	if err != nil {
 		return found, err
 	}
-	told := toldCount()
+	counted := countsDescriptors()
 	looked := 0
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -50,8 +50,8 @@ func Processes(ctx context.Context) (Found, error) {
 		if ctx.Err() != nil {
 			return found, context.Cause(ctx)
 		}
-		p := Process{PID: pid}
-		p.Descriptors, err = p.descriptors(here, told)
+		p := Process{PID: pid, Counted: counted}
+		p.Descriptors, err = p.descriptors(here)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			found.Denied++
@@ -63,16 +63,16 @@ func Processes(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-// toldCount reports whether the size of a directory of descriptors is their
+// countsDescriptors reports whether the size of a directory of descriptors is their
 // number, as it is since Linux 6.2. This process has some.
-func toldCount() bool {
+func countsDescriptors() bool {
 	info, err := os.Stat("/proc/self/fd")
 	return err == nil && info.Size() > 0
 }
 
 // descriptors returns how many descriptors p has, or 0 if it is not in the
 // network namespace here.
-func (p Process) descriptors(here string, told bool) (int, error) {
+func (p Process) descriptors(here string) (int, error) {
 	ns, err := os.Readlink(p.path("ns/net"))
 	if err != nil || ns != here {
 		return 0, err
@@ -82,7 +82,7 @@ func (p Process) descriptors(here string, told bool) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	if !told {
+	if !p.Counted {
 		return p.table()
 	}
 	var st unix.Stat_t

@@ -1,0 +1,214 @@
+package dialer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/lastack/lastack/internal/procfs"
+	"github.com/lastack/lastack/internal/sockdiag"
+)
+
+// The Report is for people, so its lists have an end.
+const (
+	maxDestinations = 50
+	maxHolders      = 50
+)
+
+// Diagnose says how many local ports are left for each destination, who holds
+// the others and for how long, what the kernel's settings mean for that, and
+// what to do. It is about the network namespace of the calling thread, whichever
+// process made the sockets. It changes nothing and needs no privilege; what it
+// may not read is in [Report.Unread].
+//
+// It takes some ten milliseconds for twenty thousand sockets. They move
+// meanwhile, so counts that are taken one after the other may differ by a few.
+// It may be called concurrently.
+//
+// The error is [errors.ErrUnsupported] on systems other than Linux, ctx's cause
+// if that ended, or the reason why the sockets could not be read; the Report
+// then has the rest.
+func Diagnose(ctx context.Context) (Report, error) {
+	if runtime.GOOS != "linux" {
+		return Report{}, fmt.Errorf("dialer: only Linux says who holds its ports: %w", errors.ErrUnsupported)
+	}
+	d := &diagnosis{
+		Report: Report{
+			Time:         time.Now().UTC().Truncate(time.Millisecond),
+			Sockets:      map[string]int{},
+			Destinations: []Destination{},
+			Holders:      []Holder{},
+			Settings:     []Setting{},
+			Counters:     []Setting{},
+			Advice:       []Advice{},
+			Unread:       []Gap{},
+		},
+	}
+	d.readSystem()
+	err := d.readSockets(ctx)
+	if err == nil {
+		d.readHolders(ctx)
+	}
+	if ctx.Err() != nil {
+		return Report{}, fmt.Errorf("dialer: %w", context.Cause(ctx))
+	}
+	d.describe()
+	d.advise()
+	if err != nil {
+		d.gap("the TCP sockets", err)
+		err = fmt.Errorf("dialer: cannot read the TCP sockets: %w", err)
+	}
+	return d.Report, err
+}
+
+// A diagnosis is a Report in the making.
+type diagnosis struct {
+	Report
+	system  system
+	sockets sockets
+}
+
+// gap notes what could not be read.
+func (d *diagnosis) gap(what string, err error) {
+	d.Unread = append(d.Unread, Gap{what, err.Error()})
+}
+
+// A system is the kernel's settings, by name; those that this kernel does not
+// have are missing.
+type system struct {
+	version  procfs.Version
+	values   map[string]int64
+	counters procfs.Counters
+
+	handles, maxHandles int64
+}
+
+// values that are read; meanings has their meanings.
+var systemSettings = []string{
+	twReuse, twReuseDelay, timestamps, finTimeout, maxBuckets, twRecycle,
+	conntrackCount, conntrackMax, conntrackTimeWait, conntrackEstablished,
+}
+
+const (
+	twReuse              = "net.ipv4.tcp_tw_reuse"
+	twReuseDelay         = "net.ipv4.tcp_tw_reuse_delay"
+	timestamps           = "net.ipv4.tcp_timestamps"
+	finTimeout           = "net.ipv4.tcp_fin_timeout"
+	maxBuckets           = "net.ipv4.tcp_max_tw_buckets"
+	twRecycle            = "net.ipv4.tcp_tw_recycle"
+	conntrackCount       = "net.netfilter.nf_conntrack_count"
+	conntrackMax         = "net.netfilter.nf_conntrack_max"
+	conntrackTimeWait    = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
+	conntrackEstablished = "net.netfilter.nf_conntrack_tcp_timeout_established"
+)
+
+func (d *diagnosis) readSystem() {
+	var err error
+	if d.system.version, err = procfs.Kernel(); err != nil {
+		d.gap("the kernel's release", err)
+	} else {
+		d.Kernel = d.system.version.String()
+	}
+	ports, err := procfs.LocalPorts()
+	if err != nil {
+		d.gap("the range of local ports", err)
+	} else {
+		d.Ports.Lo, d.Ports.Hi = ports.Lo, ports.Hi
+	}
+	reserved, err := procfs.ReservedPorts()
+	if err != nil {
+		d.gap("the reserved ports", err)
+	} else if d.hasRange() {
+		d.sockets.reserved = reserved
+		d.Ports.Reserved = reserved.Within(ports)
+	}
+	d.system.values = make(map[string]int64)
+	for _, name := range systemSettings {
+		v, err := procfs.Setting(name)
+		switch {
+		case err == nil:
+			d.system.values[name] = v
+		case !errors.Is(err, fs.ErrNotExist): // else a kernel that has no such thing
+			d.gap(name, err)
+		}
+	}
+	if d.system.counters, err = procfs.ReadCounters(); err != nil {
+		d.gap("the counters of the network", err)
+	}
+	if d.system.handles, d.system.maxHandles, err = procfs.FileHandles(); err != nil {
+		d.gap("the number of open files", err)
+	}
+}
+
+func (d *diagnosis) hasRange() bool { return d.Ports.Hi != 0 }
+
+func (d *diagnosis) inRange(port uint16) bool {
+	return d.hasRange() && d.Ports.Lo <= port && port <= d.Ports.Hi
+}
+
+// readSockets counts the sockets and finds the destinations.
+func (d *diagnosis) readSockets(ctx context.Context) error {
+	diag, err := sockdiag.Open()
+	if err != nil {
+		return err
+	}
+	defer diag.Close()
+	s := &d.sockets
+	s.listening = make(map[uint16]bool)
+	s.routes = make(map[pair]*route)
+	visit := func(f func(sockdiag.Socket)) func(sockdiag.Socket) bool {
+		return func(k sockdiag.Socket) bool {
+			s.byState[k.State&stateMask]++
+			f(k)
+			return ctx.Err() == nil
+		}
+	}
+	// The listeners come first: they tell which connections are to us. And a
+	// question for how long peers have been silent is for the few that need it.
+	err = diag.Each(sockdiag.Listen.Mask(), visit(func(k sockdiag.Socket) { s.listening[k.Local.Port()] = true }))
+	if err == nil {
+		d.Ports.Usable = d.usable()
+		err = diag.Each(sockdiag.AllStates&^(sockdiag.Listen.Mask()|sockdiag.CloseWait.Mask()), visit(d.note))
+	}
+	if err == nil {
+		err = diag.EachHeard(sockdiag.CloseWait.Mask(), visit(d.note))
+	}
+	if err != nil {
+		return err
+	}
+	for state, n := range s.byState {
+		if n > 0 {
+			d.Sockets[sockdiag.State(state).String()] = n
+		}
+	}
+	for p, r := range s.routes {
+		d.Destinations = append(d.Destinations, d.destination(p, r))
+	}
+	slices.SortFunc(d.Destinations, func(a, b Destination) int {
+		return cmp.Or(cmp.Compare(a.Left(), b.Left()), cmp.Compare(b.Used, a.Used),
+			a.Address.Compare(b.Address), a.Source.Compare(b.Source))
+	})
+	d.MoreDestinations = max(0, len(d.Destinations)-maxDestinations)
+	d.Destinations = d.Destinations[:len(d.Destinations)-d.MoreDestinations]
+	return nil
+}
+
+// usable sets apart the ports that no connection gets, and returns how many are
+// left.
+func (d *diagnosis) usable() int {
+	if !d.hasRange() {
+		return 0
+	}
+	d.Ports.Listening = 0
+	for port := range d.sockets.listening {
+		if d.inRange(port) && !d.sockets.reserved.Contains(port) {
+			d.Ports.Listening++
+		}
+	}
+	return int(d.Ports.Hi) - int(d.Ports.Lo) + 1 - d.Ports.Reserved - d.Ports.Listening
+}

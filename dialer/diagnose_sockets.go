@@ -1,0 +1,191 @@
+package dialer
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/lastack/lastack/internal/procfs"
+	"github.com/lastack/lastack/internal/sockdiag"
+)
+
+// timeWaitLen is how long a TIME_WAIT lasts: TCP_TIMEWAIT_LEN, which Linux has
+// no setting for.
+const timeWaitLen = 60 * time.Second
+
+// staleAfter is for how long a connection may be in CLOSE_WAIT before that is
+// suspected to be for ever.
+const staleAfter = 5 * time.Second
+
+const (
+	numStates = 16
+	stateMask = numStates - 1
+)
+
+// sockets are what is found out about the sockets of the namespace.
+type sockets struct {
+	reserved  procfs.Ports
+	listening map[uint16]bool
+	byState   [numStates]int
+	routes    map[pair]*route
+	held      []held // by processes
+}
+
+// A pair is a source address and a destination, among which ports are shared.
+type pair struct {
+	from netip.Addr
+	to   netip.AddrPort
+}
+
+// A route is the connections of a pair, from ports of the range.
+type route struct {
+	byState  [numStates]int
+	reusable int
+	next     time.Duration // until the first TIME_WAIT ends
+	last     time.Duration // until they all have
+	ends     *[timeWaitLen/time.Second + 1]int32
+}
+
+// held is a connection that a process holds.
+type held struct {
+	inode     uint32
+	uid       uint32
+	remote    netip.AddrPort // if its port is of the range
+	closeWait bool
+	endUnread bool
+	heard     time.Duration
+}
+
+// note takes a connection to the accounts.
+func (d *diagnosis) note(k sockdiag.Socket) {
+	s := &d.sockets
+	ours := d.inRange(k.Local.Port()) && !s.listening[k.Local.Port()] && k.Remote.Port() != 0
+	if k.Inode != 0 {
+		h := held{inode: k.Inode, uid: k.UID}
+		if ours {
+			h.remote = k.Remote
+		}
+		if k.State == sockdiag.CloseWait {
+			h.closeWait, h.endUnread, h.heard = true, k.Unread > 0, k.Heard
+		}
+		s.held = append(s.held, h)
+	}
+	if !ours {
+		return
+	}
+	p := pair{k.Local.Addr(), k.Remote}
+	r := s.routes[p]
+	if r == nil {
+		r = new(route)
+		s.routes[p] = r
+	}
+	r.byState[k.State&stateMask]++
+	if k.State == sockdiag.TimeWait {
+		r.timeWait(min(max(k.Expires, 0), timeWaitLen), d.lendsAfter(p))
+	}
+}
+
+// timeWait takes a TIME_WAIT to the account that ends after the given time.
+func (r *route) timeWait(ends, lentAfter time.Duration) {
+	if r.ends == nil {
+		r.ends = new([timeWaitLen/time.Second + 1]int32)
+		r.next = ends
+	}
+	r.next = min(r.next, ends)
+	r.last = max(r.last, ends)
+	r.ends[(ends+time.Second-1)/time.Second]++
+	if timeWaitLen-ends > lentAfter {
+		r.reusable++
+	}
+}
+
+// never is longer than anything lasts here.
+const never = time.Duration(math.MaxInt64)
+
+// lendsAfter returns how old a TIME_WAIT of the pair has to be for the kernel to
+// lend its port to a new connection, or never.
+func (d *diagnosis) lendsAfter(p pair) time.Duration {
+	loopback := p.from.IsLoopback() || p.to.Addr().IsLoopback()
+	switch reuse := d.system.values[twReuse]; {
+	case d.system.values[timestamps] == 0, reuse == 0, reuse == 2 && !loopback:
+		return never
+	}
+	if delay, ok := d.system.values[twReuseDelay]; ok {
+		return time.Duration(delay) * time.Millisecond
+	}
+	return time.Second
+}
+
+// destination is what is reported of a route.
+func (d *diagnosis) destination(p pair, r *route) Destination {
+	dst := Destination{
+		Source: p.from, Address: p.to,
+		States:             make(map[string]int),
+		Reusable:           r.reusable,
+		TimeWaits:          r.byState[sockdiag.TimeWait],
+		NextFreeSeconds:    seconds(r.next),
+		AllFreeSeconds:     seconds(r.last),
+		TimeWaitsPerSecond: r.perSecond(),
+		OutInSeconds:       -1,
+	}
+	for state, n := range r.byState {
+		if n > 0 {
+			dst.States[sockdiag.State(state).String()] = n
+			dst.Used += n
+		}
+	}
+	dst.Free = max(0, d.Ports.Usable-dst.Used)
+	if dst.TimeWaits > 0 {
+		dst.HalfFreeSeconds = min(float64(r.until((dst.TimeWaits+1)/2)), dst.AllFreeSeconds)
+	}
+	if dst.Free == 0 && dst.Reusable == 0 {
+		dst.OutInSeconds = 0
+	} else if d.lendsAfter(p) == never {
+		dst.OutInSeconds = r.outIn(dst.Free, dst.TimeWaitsPerSecond)
+	}
+	return dst
+}
+
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+
+// until returns after how many seconds n TIME_WAITs have ended.
+func (r *route) until(n int) int {
+	for second, ending := range r.ends {
+		if n -= int(ending); n <= 0 {
+			return second
+		}
+	}
+	return len(r.ends) - 1
+}
+
+// perSecond returns how fast TIME_WAITs are being made.
+func (r *route) perSecond() float64 {
+	if r.ends == nil {
+		return 0
+	}
+	made := func(within int) float64 { // seconds
+		n := 0
+		for _, ending := range r.ends[len(r.ends)-within:] {
+			n += int(ending)
+		}
+		return float64(n) / float64(within)
+	}
+	return min(made(5), made(30))
+}
+
+// outIn returns after how many seconds the free ports are taken by TIME_WAITs
+// that are made at such a rate, while those of now end; or -1.
+func (r *route) outIn(free int, perSecond float64) float64 {
+	if perSecond == 0 {
+		return -1
+	}
+	ended := 0
+	for second, ending := range r.ends {
+		// Those that end during this second may do so at its end.
+		if perSecond*float64(second) >= float64(free+ended) {
+			return float64(second)
+		}
+		ended += int(ending)
+	}
+	return -1
+}
