@@ -161,22 +161,29 @@ func (d *diagnosis) readSockets(ctx context.Context) error {
 	s := &d.sockets
 	s.listening = make(map[uint16]bool)
 	s.routes = make(map[pair]*route)
-	visit := func(f func(sockdiag.Socket)) func(sockdiag.Socket) bool {
+	count := func(k sockdiag.Socket) { s.byState[k.State&stateMask]++ }
+	while := func(f func(sockdiag.Socket)) func(sockdiag.Socket) bool {
 		return func(k sockdiag.Socket) bool {
-			s.byState[k.State&stateMask]++
 			f(k)
 			return ctx.Err() == nil
 		}
 	}
-	// The listeners come first: they tell which connections are to us. And a
-	// question for how long peers have been silent is for the few that need it.
-	err = diag.Each(sockdiag.Listen.Mask(), visit(func(k sockdiag.Socket) { s.listening[k.Local.Port()] = true }))
-	if err == nil {
-		d.Ports.Usable = d.usable()
-		err = diag.Each(sockdiag.AllStates&^(sockdiag.Listen.Mask()|sockdiag.CloseWait.Mask()), visit(d.note))
+	// The listeners come first: they tell which connections are to us.
+	err = diag.Each(sockdiag.Listen.Mask(), while(func(k sockdiag.Socket) {
+		count(k)
+		s.listening[k.Local.Port()] = true
+	}))
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = diag.EachHeard(sockdiag.CloseWait.Mask(), visit(d.note))
+	d.Ports.Usable = d.usable()
+	err = diag.Each(sockdiag.AllStates&^sockdiag.Listen.Mask(), while(func(k sockdiag.Socket) {
+		count(k)
+		d.note(k)
+	}))
+	if err == nil && s.byState[sockdiag.CloseWait] > 0 {
+		s.heard = make(map[uint32]time.Duration)
+		err = diag.EachHeard(sockdiag.CloseWait.Mask(), while(func(k sockdiag.Socket) { s.heard[k.Inode] = k.Heard }))
 	}
 	if err != nil {
 		return err
@@ -186,8 +193,8 @@ func (d *diagnosis) readSockets(ctx context.Context) error {
 			d.Sockets[sockdiag.State(state).String()] = n
 		}
 	}
-	for p, r := range s.routes {
-		d.Destinations = append(d.Destinations, d.destination(p, r))
+	for _, r := range s.routes {
+		d.Destinations = append(d.Destinations, d.destination(r))
 	}
 	slices.SortFunc(d.Destinations, func(a, b Destination) int {
 		return cmp.Or(cmp.Compare(a.Left(), b.Left()), cmp.Compare(b.Used, a.Used),

@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
-	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/lastack/lastack/internal/procfs"
 )
 
 // Each look at a descriptor takes a microsecond or two.
 const (
-	maxLooks        = 4096  // at one process
-	maxLooksOverall = 10240 // at all of them
+	maxLooks        = 2048 // at one process
+	maxLooksOverall = 8192 // at all of them
 )
 
 // readHolders finds out which processes hold the connections.
@@ -39,7 +40,7 @@ func (d *diagnosis) readHolders(ctx context.Context) {
 	// Those that hold most are looked at first, so a bound hits those that
 	// matter least. It ends when all is known, sooner than it could hit.
 	left := maxLooksOverall
-	sampled := false
+	sampled := make(map[uint32]bool) // users
 	unseen := found.Left
 	for i, p := range found.Processes {
 		if len(unclaimed) == 0 {
@@ -52,10 +53,10 @@ func (d *diagnosis) readHolders(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		c := claim{most: make(map[netip.AddrPort]int)}
+		c := claim{most: make(map[*route]int)}
 		share, err := p.Sockets(maxLooks, func(inode uint32) {
 			if h := unclaimed[inode]; h != nil {
-				c.add(h)
+				c.add(h, d.sockets.heard[h.inode])
 				delete(unclaimed, inode)
 			}
 		})
@@ -67,34 +68,37 @@ func (d *diagnosis) readHolders(ctx context.Context) {
 			d.gap(fmt.Sprintf("the descriptors of process %d", p.PID), err)
 		}
 		if c.Connections > 0 {
-			sampled = sampled || share > 1
+			if share > 1 {
+				sampled[c.UID] = true
+			}
 			d.Holders = append(d.Holders, c.holder(p, share))
 		}
 	}
+	// What a sample has not met is still its process's, most likely.
+	maps.DeleteFunc(unclaimed, func(_ uint32, h *held) bool { return sampled[h.uid] })
 	if unseen > 0 {
 		d.gap("some of the processes", fmt.Errorf("%d with few descriptors were left out: there are too many", unseen))
 	}
 	if found.Denied > 0 && len(unclaimed) > 0 {
 		d.gap("some of the processes", fmt.Errorf("%d may be looked at by their own user or by root only; connections that none of the others hold are shown as their user's", found.Denied))
 	}
-	if !sampled {
-		d.addUnclaimed(unclaimed)
-	}
+	d.addUnclaimed(unclaimed)
 	d.sortHolders()
 }
 
 // A claim is a Holder in the making.
 type claim struct {
 	Holder
-	most map[netip.AddrPort]int
+	most map[*route]int
 }
 
-func (c *claim) add(h *held) {
+// add takes a connection to the claim, whose peer was last heard of so long ago.
+func (c *claim) add(h *held, heard time.Duration) {
 	c.UID = h.uid
 	c.Connections++
-	if h.remote.IsValid() {
+	if h.route != nil {
 		c.Ports++
-		c.most[h.remote]++
+		c.most[h.route]++
 	}
 	if !h.closeWait {
 		return
@@ -103,10 +107,10 @@ func (c *claim) add(h *held) {
 	if h.endUnread {
 		c.EndUnread++
 	}
-	if h.heard >= staleAfter {
+	if heard >= staleAfter {
 		c.Stale++
 	}
-	c.OldestSeconds = max(c.OldestSeconds, seconds(h.heard))
+	c.OldestSeconds = max(c.OldestSeconds, seconds(heard))
 }
 
 // holder is what is reported of a process, each of whose sockets stands for as
@@ -128,25 +132,25 @@ func (c *claim) holder(p procfs.Process, share int) Holder {
 		}
 	}
 	most := 0
-	for to, n := range c.most {
-		if n > most || n == most && to.Compare(h.MostTo) < 0 {
-			h.MostTo, most = to, n
+	for r, n := range c.most {
+		if n > most || n == most && r.to.Compare(h.MostTo) < 0 {
+			h.MostTo, most = r.to, n
 		}
 	}
 	return h
 }
 
 // addUnclaimed adds the connections of processes that could not be looked at,
-// for each user. After a sample they would be those that it has not met.
+// for each user.
 func (d *diagnosis) addUnclaimed(unclaimed map[uint32]*held) {
 	users := make(map[uint32]*claim)
 	for _, h := range unclaimed {
 		c := users[h.uid]
 		if c == nil {
-			c = &claim{most: make(map[netip.AddrPort]int)}
+			c = &claim{most: make(map[*route]int)}
 			users[h.uid] = c
 		}
-		c.add(h)
+		c.add(h, d.sockets.heard[h.inode])
 	}
 	for _, c := range users {
 		d.Holders = append(d.Holders, c.holder(procfs.Process{}, 1))

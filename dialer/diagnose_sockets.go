@@ -28,7 +28,8 @@ type sockets struct {
 	listening map[uint16]bool
 	byState   [numStates]int
 	routes    map[pair]*route
-	held      []held // by processes
+	held      []held                   // by processes
+	heard     map[uint32]time.Duration // by inode, of those in CLOSE_WAIT
 }
 
 // A pair is a source address and a destination, among which ports are shared.
@@ -39,6 +40,7 @@ type pair struct {
 
 // A route is the connections of a pair, from ports of the range.
 type route struct {
+	pair
 	byState  [numStates]int
 	reusable int
 	next     time.Duration // until the first TIME_WAIT ends
@@ -50,38 +52,29 @@ type route struct {
 type held struct {
 	inode     uint32
 	uid       uint32
-	remote    netip.AddrPort // if its port is of the range
 	closeWait bool
 	endUnread bool
-	heard     time.Duration
+	route     *route // if its port is of the range
 }
 
 // note takes a connection to the accounts.
 func (d *diagnosis) note(k sockdiag.Socket) {
 	s := &d.sockets
-	ours := d.inRange(k.Local.Port()) && !s.listening[k.Local.Port()] && k.Remote.Port() != 0
+	var r *route
+	if d.inRange(k.Local.Port()) && !s.listening[k.Local.Port()] && k.Remote.Port() != 0 {
+		p := pair{k.Local.Addr(), k.Remote}
+		if r = s.routes[p]; r == nil {
+			r = &route{pair: p}
+			s.routes[p] = r
+		}
+		r.byState[k.State&stateMask]++
+		if k.State == sockdiag.TimeWait {
+			r.timeWait(min(max(k.Expires, 0), timeWaitLen), d.lendsAfter(p))
+		}
+	}
 	if k.Inode != 0 {
-		h := held{inode: k.Inode, uid: k.UID}
-		if ours {
-			h.remote = k.Remote
-		}
-		if k.State == sockdiag.CloseWait {
-			h.closeWait, h.endUnread, h.heard = true, k.Unread > 0, k.Heard
-		}
-		s.held = append(s.held, h)
-	}
-	if !ours {
-		return
-	}
-	p := pair{k.Local.Addr(), k.Remote}
-	r := s.routes[p]
-	if r == nil {
-		r = new(route)
-		s.routes[p] = r
-	}
-	r.byState[k.State&stateMask]++
-	if k.State == sockdiag.TimeWait {
-		r.timeWait(min(max(k.Expires, 0), timeWaitLen), d.lendsAfter(p))
+		closeWait := k.State == sockdiag.CloseWait
+		s.held = append(s.held, held{k.Inode, k.UID, closeWait, closeWait && k.Unread > 0, r})
 	}
 }
 
@@ -117,9 +110,9 @@ func (d *diagnosis) lendsAfter(p pair) time.Duration {
 }
 
 // destination is what is reported of a route.
-func (d *diagnosis) destination(p pair, r *route) Destination {
+func (d *diagnosis) destination(r *route) Destination {
 	dst := Destination{
-		Source: p.from, Address: p.to,
+		Source: r.from, Address: r.to,
 		States:             make(map[string]int),
 		Reusable:           r.reusable,
 		TimeWaits:          r.byState[sockdiag.TimeWait],
@@ -140,7 +133,7 @@ func (d *diagnosis) destination(p pair, r *route) Destination {
 	}
 	if dst.Free == 0 && dst.Reusable == 0 {
 		dst.OutInSeconds = 0
-	} else if d.lendsAfter(p) == never {
+	} else if d.lendsAfter(r.pair) == never {
 		dst.OutInSeconds = r.outIn(dst.Free, dst.TimeWaitsPerSecond)
 	}
 	return dst
