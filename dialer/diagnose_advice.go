@@ -81,46 +81,25 @@ func (d *diagnosis) shortage(dst Destination) string {
 }
 
 // roomFor is what makes or saves ports for a destination: first what ends the
-// cause, then what gives it room.
+// causes, the largest first, then what gives them room.
 func (d *diagnosis) roomFor(dst Destination) []Remedy {
 	var list []Remedy
+	for _, c := range causesOf(dst) {
+		if c.ports > 0 {
+			list = append(list, c.Remedy)
+		}
+	}
 	add := func(gain, do string, args ...any) {
 		list = append(list, Remedy{Do: fmt.Sprintf(do, args...), Gain: gain})
 	}
-	live := dst.Used - dst.TimeWaits
-	waits := func() {
-		if dst.TimeWaits == 0 {
-			return
-		}
-		add(ports(dst.TimeWaits)+" and no more of them, since each comes from a connection that was closed here first",
-			"Keep connections and use them again, and let the other side close first: a pool.Transport as the client's transport, or grpcpool, does both.")
-	}
-	concurrent := func() {
-		if live == 0 {
-			return
-		}
-		add(fmt.Sprintf("most of %s", ports(live)),
-			"Send more over each connection (HTTP/2, gRPC), or bound how many there are (pool.Transport.MaxConnsPerHost).")
-	}
-	if dst.TimeWaits >= live {
-		waits()
-		concurrent()
-	} else {
-		concurrent()
-		waits()
-	}
-	if leaked := dst.States["close_wait"]; leaked > 0 {
-		add(ports(leaked), "Close the connections that %v has closed (CLOSE_WAIT): see the processes.", dst.Address)
-	}
-	if n := dst.TimeWaits - dst.Reusable; n > 0 && dst.Reusable == 0 {
-		switch {
-		case d.system.values[timestamps] == 0:
-			add("up to "+ports(n), "Set %s=1 at both ends, and %s=1 here: a port is then lent again after a second in TIME_WAIT. The one alone does nothing.", timestamps, twReuse)
-		case d.system.values[twReuse] != 1:
+	if n := dst.TimeWaits; n > 0 && d.lendsAfter(pair{dst.Source, dst.Address}) == never {
+		if d.system.values[timestamps] == 0 {
+			add("up to "+ports(n), "Set %s=1 at both ends, and %s=1 here: a port is then lent again after a second in TIME_WAIT. One without the other does nothing.", timestamps, twReuse)
+		} else {
 			add("up to "+ports(n), "Set %s=1: a port is then lent again after a second in TIME_WAIT if the connection had timestamps. It is safe for the side that connects.", twReuse)
 		}
 	}
-	add(ports(d.Ports.Usable)+" for each", "Connect from more source addresses, or to more addresses or ports of the destination.")
+	add(ports(d.Ports.Usable)+" for each", "Connect from more source addresses (Dialer.Sources), or to more addresses or ports of the destination.")
 	if wide := widest - d.Ports.Reserved - d.Ports.Listening; wide > d.Ports.Usable {
 		add(ports(wide-d.Ports.Usable)+" for every destination",
 			"Widen net.ipv4.ip_local_port_range to 1024 65535, with the ports on which servers listen in net.ipv4.ip_local_reserved_ports.")
@@ -129,6 +108,34 @@ func (d *diagnosis) roomFor(dst Destination) []Remedy {
 		add("up to "+ports(d.Ports.Reserved)+" for every destination", "Reserve fewer ports of the range (net.ipv4.ip_local_reserved_ports).")
 	}
 	return list
+}
+
+// A cause takes up ports.
+type cause struct {
+	ports int
+	Remedy
+}
+
+// causesOf returns the three causes, the largest first.
+func causesOf(dst Destination) []cause {
+	leaked := dst.States["close_wait"]
+	live := dst.Used - dst.TimeWaits - leaked
+	causes := []cause{
+		{dst.TimeWaits, Remedy{
+			"Keep connections and use them again, and let the other side close first: a pool.Transport as the client's transport, or grpcpool, does both.",
+			ports(dst.TimeWaits) + " and no more of them, since each comes from a connection that was closed here first",
+		}},
+		{leaked, Remedy{
+			fmt.Sprintf("Close the connections that %v has closed (CLOSE_WAIT): see which process holds them.", dst.Address),
+			ports(leaked),
+		}},
+		{live, Remedy{
+			"Send more over each connection (HTTP/2, gRPC), or bound how many there are (pool.Transport.MaxConnsPerHost).",
+			"most of " + ports(live),
+		}},
+	}
+	slices.SortStableFunc(causes, func(a, b cause) int { return cmp.Compare(b.ports, a.ports) })
+	return causes
 }
 
 // widest is how many ports an ordinary program may use.

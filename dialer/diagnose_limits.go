@@ -1,6 +1,9 @@
 package dialer
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // nearlyFull reports whether nine tenths are taken. See Report.RunningOut.
 func nearlyFull(n, limit int64) bool { return limit > 0 && n >= limit-limit/10 }
@@ -34,20 +37,22 @@ func (h Holder) leak() Advice {
 		Matter: fmt.Sprintf("%s holds %s%s that the peer has closed (CLOSE_WAIT), %s of them for five seconds or more, one for %.0f s: a leak in that program.",
 			h.who(), h.about(), connections(h.CloseWaits), comma(h.Stale), h.OldestSeconds),
 	}
-	gain := fmt.Sprintf("%s%s, and as many descriptors", h.about(), connections(h.CloseWaits))
-	unread := Remedy{
-		Do:   fmt.Sprintf("It has not read to the end of %s of them: they lie in a pool that does not watch them, or wait for a goroutine or thread that does not come. Watch resting connections (package pool does), and look for what its threads wait for.", comma(h.EndUnread)),
-		Gain: gain,
-	}
-	unclosed := Remedy{
-		Do:   fmt.Sprintf("It has read the end of %s of them and not closed them: look for a missing Close, often on an error's path or of a response's body.", comma(h.CloseWaits-h.EndUnread)),
-		Gain: gain,
-	}
+	gain := func(n int) string { return h.about() + connections(n) + ", and as many descriptors" }
+	read := h.CloseWaits - h.EndUnread
 	if h.EndUnread > 0 {
-		a.Remedies = append(a.Remedies, unread)
+		a.Remedies = append(a.Remedies, Remedy{
+			fmt.Sprintf("It has not read to the end of %s of them: they lie in a pool that does not watch them, or wait for a goroutine or thread that does not come. Watch resting connections (package pool does), and look for what its threads wait for.", comma(h.EndUnread)),
+			gain(h.EndUnread),
+		})
 	}
-	if h.EndUnread < h.CloseWaits {
-		a.Remedies = append(a.Remedies, unclosed)
+	if read > 0 {
+		a.Remedies = append(a.Remedies, Remedy{
+			fmt.Sprintf("It has read the end of %s of them and not closed them: look for a missing Close, often on an error's path or of a response's body.", comma(read)),
+			gain(read),
+		})
+	}
+	if read > h.EndUnread {
+		slices.Reverse(a.Remedies)
 	}
 	return a
 }
@@ -114,7 +119,7 @@ func (d *diagnosis) adviseTables() {
 		Code: AdviceTimeWaitBucket, Urgent: full, Matter: matter,
 		Remedies: []Remedy{
 			{"Keep connections and use them again, and let the other side close first (package pool; for a server package linger).", "no TIME_WAIT to keep"},
-			{"Raise " + maxBuckets + ".", "late segments of an old connection cannot disturb a new one; some 300 bytes of memory for each are the price"},
+			{"Raise " + maxBuckets + ".", "late segments of an old connection cannot disturb a new one; some 256 bytes of memory each"},
 		},
 	})
 }

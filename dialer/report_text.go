@@ -64,7 +64,7 @@ func (r Report) writeSummary(b *bytes.Buffer) {
 		fmt.Fprintf(b, "Linux %s, %s", r.Kernel, r.Time.Format("2006-01-02 15:04:05 MST"))
 	}
 	if p := r.Ports; p.Hi != 0 {
-		fmt.Fprintf(b, "\nPorts %d-%d: %s for each destination", p.Lo, p.Hi, comma(p.Usable))
+		fmt.Fprintf(b, "\nPorts %d-%d: %s for each source and destination", p.Lo, p.Hi, comma(p.Usable))
 		if p.Reserved > 0 {
 			fmt.Fprintf(b, ", %s reserved", comma(p.Reserved))
 		}
@@ -84,6 +84,9 @@ func byState(n map[string]int) string {
 	for _, state := range slices.Sorted(maps.Keys(n)) {
 		parts = append(parts, state+" "+comma(n[state]))
 	}
+	if len(parts) == 0 {
+		return "-"
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -99,7 +102,7 @@ func (r Report) writeAdvice(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "  %d. %s%s\n", i+1, mark, a.Matter)
 		for _, remedy := range a.Remedies {
-			fmt.Fprintf(b, "     - %s\n       Gains %s.\n", remedy.Do, remedy.Gain)
+			fmt.Fprintf(b, "     - %s\n       Gain: %s.\n", remedy.Do, remedy.Gain)
 		}
 	}
 }
@@ -110,19 +113,19 @@ func (r Report) writeDestinations(b *bytes.Buffer) {
 	}
 	b.WriteString("\nDestinations, those with the fewest ports left first\n")
 	t := table(b)
-	fmt.Fprintln(t, "  to\tfrom\tleft\tused\tTIME_WAIT\thalf free in\tall free in\tother states\t")
+	fmt.Fprintln(t, "  to\tfrom\tleft\tused\tTIME_WAIT\thalf free in\tall free in\tother states")
 	for _, d := range r.Destinations[:min(len(r.Destinations), textDestinations)] {
-		half, all := "", ""
+		half, all := "-", "-"
 		if d.TimeWaits > 0 {
 			half, all = fmt.Sprintf("%.0f s", d.HalfFreeSeconds), fmt.Sprintf("%.0f s", d.AllFreeSeconds)
 		}
 		others := maps.Clone(d.States)
 		delete(others, "time_wait")
-		fmt.Fprintf(t, "  %v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
+		fmt.Fprintf(t, "  %v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\n",
 			d.Address, d.Source, comma(d.Left()), comma(d.Used), comma(d.TimeWaits), half, all, byState(others))
 	}
 	t.Flush()
-	more(b, len(r.Destinations)+r.MoreDestinations-textDestinations)
+	more(b, max(0, len(r.Destinations)-textDestinations)+r.MoreDestinations)
 }
 
 func (r Report) writeHolders(b *bytes.Buffer) {
@@ -131,27 +134,27 @@ func (r Report) writeHolders(b *bytes.Buffer) {
 	}
 	b.WriteString("\nProcesses with TCP connections\n")
 	t := table(b)
-	fmt.Fprintln(t, "  pid\tname\tuser\tconnections\tports\tmost to\tCLOSE_WAIT\tdescriptors\t")
+	fmt.Fprintln(t, "  pid\tname\tuser\tconnections\tports\tmost to\tCLOSE_WAIT\tdescriptors")
 	for _, h := range r.Holders[:min(len(r.Holders), textHolders)] {
-		pid, name, to := "?", "not to be looked at", ""
+		pid, name, to := "?", "not to be looked at", "-"
 		if h.PID != 0 {
 			pid, name = strconv.Itoa(h.PID), printable(h.Name)
 		}
 		if h.MostTo.IsValid() {
 			to = h.MostTo.String()
 		}
-		descriptors := ""
+		descriptors := "?"
 		if h.Descriptors > 0 {
 			descriptors = comma(h.Descriptors)
 		}
 		if h.Descriptors > 0 && h.Limit > 0 {
 			descriptors += " of " + comma(h.Limit)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%d\t%s%s\t%s\t%s\t%s\t%s\t\n",
+		fmt.Fprintf(t, "  %s\t%s\t%d\t%s%s\t%s\t%s\t%s\t%s\n",
 			pid, name, h.UID, h.about(), comma(h.Connections), comma(h.Ports), to, comma(h.CloseWaits), descriptors)
 	}
 	t.Flush()
-	more(b, len(r.Holders)+r.MoreHolders-textHolders)
+	more(b, max(0, len(r.Holders)-textHolders)+r.MoreHolders)
 }
 
 func writeSettings(b *bytes.Buffer, title string, list []Setting) {
