@@ -115,8 +115,8 @@ func TestKernelNearlyExhausted(t *testing.T) {
 				if len(a.Remedies) < 3 || !strings.Contains(a.Remedies[0].Do, "pool.Transport") || !strings.Contains(a.Remedies[0].Gain, "300 ports") {
 					t.Errorf("the first remedy does not end the cause: %+v", a.Remedies)
 				}
-				d := to(t, r, tight.addr)
-				if d.Used != 320 || d.TimeWaits != 300 || d.Free != 30 || d.Left() != 30 || d.States["established"] != 20 || d.States["time_wait"] != 300 {
+				d := r.Destinations[0]
+				if d.Address != tight.addr || d.Used != 320 || d.TimeWaits != 300 || d.Free != 30 || d.Left() != 30 || d.States["established"] != 20 || d.States["time_wait"] != 300 {
 					t.Errorf("the tight one is %+v", d)
 				}
 				if d.NextFreeSeconds <= 0 || d.HalfFreeSeconds < d.NextFreeSeconds || d.AllFreeSeconds < d.HalfFreeSeconds || d.AllFreeSeconds > 60 {
