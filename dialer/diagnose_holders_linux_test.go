@@ -19,10 +19,9 @@ import (
 	"github.com/lastack/lastack/internal/netlab"
 )
 
-func TestMain(m *testing.M) {
+func init() {
 	netlab.Register("leaks", leaks)
 	netlab.Register("holds", holds)
-	netlab.Main(m)
 }
 
 // leaks connects to args[0] args[1] times, reads the first args[2] connections
