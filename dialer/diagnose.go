@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -193,15 +194,14 @@ func (d *diagnosis) readSockets(ctx context.Context) error {
 			d.Sockets[sockdiag.State(state).String()] = n
 		}
 	}
-	for _, r := range s.routes {
+	routes := slices.SortedFunc(maps.Values(s.routes), func(a, b *route) int {
+		return cmp.Or(cmp.Compare(d.left(a), d.left(b)), cmp.Compare(b.used, a.used),
+			a.to.Compare(b.to), a.from.Compare(b.from))
+	})
+	d.MoreDestinations = max(0, len(routes)-maxDestinations)
+	for _, r := range routes[:len(routes)-d.MoreDestinations] {
 		d.Destinations = append(d.Destinations, d.destination(r))
 	}
-	slices.SortFunc(d.Destinations, func(a, b Destination) int {
-		return cmp.Or(cmp.Compare(a.Left(), b.Left()), cmp.Compare(b.Used, a.Used),
-			a.Address.Compare(b.Address), a.Source.Compare(b.Source))
-	})
-	d.MoreDestinations = max(0, len(d.Destinations)-maxDestinations)
-	d.Destinations = d.Destinations[:len(d.Destinations)-d.MoreDestinations]
 	return nil
 }
 

@@ -116,7 +116,7 @@ func (d *diagnosis) adviseTables() {
 		matter += fmt.Sprintf(" %s connections have ended without that protection since this namespace was made.", comma(int(overflows)))
 	}
 	d.Advice = append(d.Advice, Advice{
-		Code: AdviceTimeWaitBucket, Urgent: full, Matter: matter,
+		Code: AdviceTimeWaitLimit, Urgent: full, Matter: matter,
 		Remedies: []Remedy{
 			{"Keep connections and use them again, and let the other side close first (package pool; for a server package linger).", "no TIME_WAIT to keep"},
 			{"Raise " + maxBuckets + ".", "late segments of an old connection cannot disturb a new one; some 256 bytes of memory each"},

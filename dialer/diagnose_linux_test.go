@@ -232,6 +232,30 @@ func TestKernelHealthy(t *testing.T) {
 	}, netlab.PortRange(32768, 60999))
 }
 
+// TestKernelNothingReadable: what cannot be read is said, and nothing is claimed
+// of it.
+func TestKernelNothingReadable(t *testing.T) {
+	netlab.Run(t, func(*netlab.Lab) {
+		var lim syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: lim.Max}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := dialer.Diagnose(t.Context())
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("got %v, want EMFILE", err)
+		}
+		if len(r.Unread) < 5 || len(r.Advice) != 0 || r.RunningOut() || !strings.HasPrefix(r.String(), "Whether something is running out cannot be said") {
+			t.Errorf("%v", r)
+		}
+	})
+}
+
 // TestKernelDiagnoseEnds: with its context, and twice at once.
 func TestKernelDiagnoseEnds(t *testing.T) {
 	netlab.Run(t, func(*netlab.Lab) {

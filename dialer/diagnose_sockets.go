@@ -18,7 +18,7 @@ const timeWaitLen = 60 * time.Second
 const staleAfter = 5 * time.Second
 
 const (
-	numStates = 16
+	numStates = 16 // room for any
 	stateMask = numStates - 1
 )
 
@@ -41,11 +41,12 @@ type pair struct {
 // A route is the connections of a pair, from ports of the range.
 type route struct {
 	pair
-	byState  [numStates]int
+	used     int
+	byState  [numStates]int32
 	reusable int
-	next     time.Duration // until the first TIME_WAIT ends
-	last     time.Duration // until they all have
-	ends     *[timeWaitLen/time.Second + 1]int32
+	next     time.Duration                        // until the first TIME_WAIT ends
+	last     time.Duration                        // until they all have
+	ends     *[timeWaitLen/time.Second + 1]uint16 // how many do in each second; there are fewer ports than that holds
 }
 
 // held is a connection that a process holds.
@@ -67,6 +68,7 @@ func (d *diagnosis) note(k sockdiag.Socket) {
 			r = &route{pair: p}
 			s.routes[p] = r
 		}
+		r.used++
 		r.byState[k.State&stateMask]++
 		if k.State == sockdiag.TimeWait {
 			r.timeWait(min(max(k.Expires, 0), timeWaitLen), d.lendsAfter(p))
@@ -81,7 +83,7 @@ func (d *diagnosis) note(k sockdiag.Socket) {
 // timeWait takes a TIME_WAIT to the account that ends after the given time.
 func (r *route) timeWait(ends, lentAfter time.Duration) {
 	if r.ends == nil {
-		r.ends = new([timeWaitLen/time.Second + 1]int32)
+		r.ends = new([timeWaitLen/time.Second + 1]uint16)
 		r.next = ends
 	}
 	r.next = min(r.next, ends)
@@ -109,13 +111,20 @@ func (d *diagnosis) lendsAfter(p pair) time.Duration {
 	return time.Second
 }
 
+// free returns how many ports a route has not taken, and left those that a new
+// connection can have.
+func (d *diagnosis) free(r *route) int { return max(0, d.Ports.Usable-r.used) }
+func (d *diagnosis) left(r *route) int { return d.free(r) + r.reusable }
+
 // destination is what is reported of a route.
 func (d *diagnosis) destination(r *route) Destination {
 	dst := Destination{
 		Source: r.from, Address: r.to,
+		Used:               r.used,
 		States:             make(map[string]int),
+		Free:               d.free(r),
 		Reusable:           r.reusable,
-		TimeWaits:          r.byState[sockdiag.TimeWait],
+		TimeWaits:          int(r.byState[sockdiag.TimeWait]),
 		NextFreeSeconds:    seconds(r.next),
 		AllFreeSeconds:     seconds(r.last),
 		TimeWaitsPerSecond: r.perSecond(),
@@ -123,11 +132,9 @@ func (d *diagnosis) destination(r *route) Destination {
 	}
 	for state, n := range r.byState {
 		if n > 0 {
-			dst.States[sockdiag.State(state).String()] = n
-			dst.Used += n
+			dst.States[sockdiag.State(state).String()] = int(n)
 		}
 	}
-	dst.Free = max(0, d.Ports.Usable-dst.Used)
 	if dst.TimeWaits > 0 {
 		dst.HalfFreeSeconds = min(float64(r.until((dst.TimeWaits+1)/2)), dst.AllFreeSeconds)
 	}

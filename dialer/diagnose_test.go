@@ -174,10 +174,10 @@ func TestAdvice(t *testing.T) {
 		{"no file handles", func(d *diagnosis) { d.system.handles = 1 << 20 }, AdviceFileHandles, true, "1,048,576 files open of 1,048,576", "fs.file-max"},
 		{"no file handles that have a limit", func(d *diagnosis) { d.system.maxHandles = 1<<63 - 1 }, "", false, "", ""},
 		{"firewall full", func(d *diagnosis) { d.system.values[conntrackCount] = 240000 }, AdviceConntrack, true, "240,000 connections and can of 262,144", "package pool"},
-		{"TIME_WAITs full", func(d *diagnosis) { d.Sockets["time_wait"] = 131072 }, AdviceTimeWaitBucket, true, "131,072 TIME_WAITs, and no more than 131,072", "let the other side close first"},
+		{"TIME_WAITs full", func(d *diagnosis) { d.Sockets["time_wait"] = 131072 }, AdviceTimeWaitLimit, true, "131,072 TIME_WAITs, and no more than 131,072", "let the other side close first"},
 		{"TIME_WAITs were left out", func(d *diagnosis) {
 			d.system.counters = procfs.Counters{"TcpExtTCPTimeWaitOverflow": 12}
-		}, AdviceTimeWaitBucket, false, "12 connections have ended without", "let the other side close first"},
+		}, AdviceTimeWaitLimit, false, "12 connections have ended without", "let the other side close first"},
 		{"recycle on an old kernel", func(d *diagnosis) {
 			d.system.version = procfs.Version{Major: 4, Minor: 9}
 			d.system.values[twRecycle] = 1

@@ -63,7 +63,8 @@ func (r Report) RunningOut() bool {
 
 // A PortBudget is the ports that the kernel may choose from for each pair of a
 // source address and a destination (net.ipv4.ip_local_port_range, which is for
-// IPv6 too).
+// IPv6 too). A program that keeps to a part of them has fewer, which the kernel
+// does not tell.
 type PortBudget struct {
 	Lo uint16 `json:"lo"`
 	Hi uint16 `json:"hi"`
@@ -156,15 +157,15 @@ type Setting struct {
 
 // The codes of Advice.
 const (
-	AdvicePorts          = "ports"           // a destination is short of ports
-	AdviceSlowConnect    = "slow_connect"    // more than half of its ports are taken
-	AdviceCloseWait      = "close_wait"      // a process does not close its connections
-	AdviceDescriptors    = "descriptors"     // a process is short of descriptors
-	AdviceFileHandles    = "file_handles"    // the machine is
-	AdviceConntrack      = "conntrack"       // the table of connection tracking is full
-	AdviceTimeWaitBucket = "time_wait_limit" // the kernel keeps no more TIME_WAITs
-	AdviceRecycle        = "tcp_tw_recycle"  // it is on
-	AdviceTimestamps     = "tcp_timestamps"  // they are off
+	AdvicePorts         = "ports"           // a destination is short of ports
+	AdviceSlowConnect   = "slow_connect"    // more than half of its ports are taken
+	AdviceCloseWait     = "close_wait"      // a process does not close its connections
+	AdviceDescriptors   = "descriptors"     // a process is short of descriptors
+	AdviceFileHandles   = "file_handles"    // the machine is
+	AdviceConntrack     = "conntrack"       // the table of connection tracking is full
+	AdviceTimeWaitLimit = "time_wait_limit" // the kernel keeps no more TIME_WAITs
+	AdviceRecycle       = "tcp_tw_recycle"  // it is on
+	AdviceTimestamps    = "tcp_timestamps"  // they are off
 )
 
 // An Advice is one thing that is the matter.
