@@ -85,7 +85,7 @@ func (d *diagnosis) shortage(dst Destination) string {
 func (d *diagnosis) roomFor(dst Destination) []Remedy {
 	var list []Remedy
 	for _, c := range causesOf(dst) {
-		if c.ports > 0 {
+		if c.ports > 0 && 10*c.ports >= dst.Used { // else it would not change much
 			list = append(list, c.Remedy)
 		}
 	}
@@ -123,7 +123,7 @@ func causesOf(dst Destination) []cause {
 	causes := []cause{
 		{dst.TimeWaits, Remedy{
 			"Keep connections and use them again, and let the other side close first: a pool.Transport as the client's transport, or grpcpool, does both.",
-			ports(dst.TimeWaits) + " and no more of them, since each comes from a connection that was closed here first",
+			ports(dst.TimeWaits) + ", and no more go that way: each TIME_WAIT is a connection that was closed here first",
 		}},
 		{leaked, Remedy{
 			fmt.Sprintf("Close the connections that %v has closed (CLOSE_WAIT): see which process holds them.", dst.Address),

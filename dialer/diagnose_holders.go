@@ -159,7 +159,7 @@ func (d *diagnosis) addUnclaimed(unclaimed map[uint32]*held) {
 
 func (d *diagnosis) sortHolders() {
 	slices.SortFunc(d.Holders, func(a, b Holder) int {
-		return cmp.Or(cmp.Compare(b.CloseWaits, a.CloseWaits), cmp.Compare(b.Ports, a.Ports),
+		return cmp.Or(cmp.Compare(b.Stale, a.Stale), cmp.Compare(b.Ports, a.Ports),
 			cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.PID, b.PID), cmp.Compare(a.UID, b.UID))
 	})
 	d.MoreHolders = max(0, len(d.Holders)-maxHolders)

@@ -217,6 +217,37 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// TestAdviceOnCauses: the larger first, and none that would not change much.
+func TestAdviceOnCauses(t *testing.T) {
+	for _, tt := range []struct {
+		waits, leaked, live int
+		want                []string // in the remedies, in order
+	}{
+		{28000, 0, 0, []string{"let the other side close first"}},
+		{15000, 0, 13000, []string{"let the other side close first", "HTTP/2"}},
+		{13000, 0, 15000, []string{"HTTP/2", "let the other side close first"}},
+		{27000, 500, 500, []string{"let the other side close first"}},
+		{9000, 10000, 9000, []string{"CLOSE_WAIT", "let the other side close first", "HTTP/2"}},
+	} {
+		d := healthy()
+		dst := &d.Destinations[0]
+		dst.Used, dst.TimeWaits, dst.Free = tt.waits+tt.leaked+tt.live, tt.waits, 232
+		dst.States = map[string]int{"close_wait": tt.leaked}
+		d.advise()
+		var got []string
+		for _, r := range d.Advice[0].Remedies {
+			for _, words := range []string{"let the other side close first", "CLOSE_WAIT", "HTTP/2"} {
+				if strings.Contains(r.Do, words) {
+					got = append(got, words)
+				}
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%d TIME_WAITs, %d leaked, %d live: %q, want %q", tt.waits, tt.leaked, tt.live, got, tt.want)
+		}
+	}
+}
+
 // TestAdviceOnReuse: tcp_tw_reuse is advised where it does something.
 func TestAdviceOnReuse(t *testing.T) {
 	for _, tt := range []struct {

@@ -24,9 +24,9 @@ type Report struct {
 	Destinations     []Destination `json:"destinations"`
 	MoreDestinations int           `json:"more_destinations"`
 
-	// Holders are the processes that hold TCP connections, first those with
-	// the most in CLOSE_WAIT, then those with the most ports of the range, and
-	// MoreHolders how many more there are.
+	// Holders are the processes that hold TCP connections, first those that
+	// leak, by how many are Stale, then by how many ports of the range they have,
+	// and MoreHolders how many more there are.
 	Holders     []Holder `json:"holders"`
 	MoreHolders int      `json:"more_holders"`
 
