@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -194,15 +193,29 @@ func (d *diagnosis) readSockets(ctx context.Context) error {
 			d.Sockets[sockdiag.State(state).String()] = n
 		}
 	}
-	routes := slices.SortedFunc(maps.Values(s.routes), func(a, b *route) int {
-		return cmp.Or(cmp.Compare(d.left(a), d.left(b)), cmp.Compare(b.used, a.used),
-			a.to.Compare(b.to), a.from.Compare(b.from))
-	})
-	d.MoreDestinations = max(0, len(routes)-maxDestinations)
-	for _, r := range routes[:len(routes)-d.MoreDestinations] {
+	for _, r := range d.tightest(maxDestinations) {
 		d.Destinations = append(d.Destinations, d.destination(r))
 	}
+	d.MoreDestinations = len(s.routes) - len(d.Destinations)
 	return nil
+}
+
+// tightest returns the n routes with the fewest ports left, in order.
+func (d *diagnosis) tightest(n int) []*route {
+	compare := func(a, b *route) int {
+		return cmp.Or(cmp.Compare(d.left(a), d.left(b)), cmp.Compare(b.used, a.used),
+			a.to.Compare(b.to), a.from.Compare(b.from))
+	}
+	top := make([]*route, 0, n+1)
+	for _, r := range d.sockets.routes {
+		if len(top) == n && compare(r, top[n-1]) > 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(top, r, compare)
+		top = slices.Insert(top, at, r)
+		top = top[:min(len(top), n)]
+	}
+	return top
 }
 
 // usable sets apart the ports that no connection gets, and returns how many are

@@ -28,6 +28,7 @@ type sockets struct {
 	listening map[uint16]bool
 	byState   [numStates]int
 	routes    map[pair]*route
+	spare     []route
 	held      []held                   // by processes
 	heard     map[uint32]time.Duration // by inode, of those in CLOSE_WAIT
 }
@@ -44,9 +45,9 @@ type route struct {
 	used     int
 	byState  [numStates]int32
 	reusable int
-	next     time.Duration                        // until the first TIME_WAIT ends
-	last     time.Duration                        // until they all have
-	ends     *[timeWaitLen/time.Second + 1]uint16 // how many do in each second; there are fewer ports than that holds
+	next     time.Duration                       // until the first TIME_WAIT ends
+	last     time.Duration                       // until they all have
+	ends     [timeWaitLen/time.Second + 1]uint16 // how many do in each second; there are no more ports than that holds
 }
 
 // held is a connection that a process holds.
@@ -65,8 +66,7 @@ func (d *diagnosis) note(k sockdiag.Socket) {
 	if d.inRange(k.Local.Port()) && !s.listening[k.Local.Port()] && k.Remote.Port() != 0 {
 		p := pair{k.Local.Addr(), k.Remote}
 		if r = s.routes[p]; r == nil {
-			r = &route{pair: p}
-			s.routes[p] = r
+			r = s.newRoute(p)
 		}
 		r.used++
 		r.byState[k.State&stateMask]++
@@ -80,10 +80,22 @@ func (d *diagnosis) note(k sockdiag.Socket) {
 	}
 }
 
+// newRoute adds a route. There may be as many as sockets, so they are made by
+// the hundred.
+func (s *sockets) newRoute(p pair) *route {
+	if len(s.spare) == 0 {
+		s.spare = make([]route, min(1+len(s.routes), 256))
+	}
+	r := &s.spare[0]
+	s.spare = s.spare[1:]
+	r.pair = p
+	s.routes[p] = r
+	return r
+}
+
 // timeWait takes a TIME_WAIT to the account that ends after the given time.
 func (r *route) timeWait(ends, lentAfter time.Duration) {
-	if r.ends == nil {
-		r.ends = new([timeWaitLen/time.Second + 1]uint16)
+	if r.last == 0 {
 		r.next = ends
 	}
 	r.next = min(r.next, ends)
@@ -150,7 +162,7 @@ func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds
 
 // until returns after how many seconds n TIME_WAITs have ended.
 func (r *route) until(n int) int {
-	for second, ending := range r.ends {
+	for second, ending := range &r.ends {
 		if n -= int(ending); n <= 0 {
 			return second
 		}
@@ -160,9 +172,6 @@ func (r *route) until(n int) int {
 
 // perSecond returns how fast TIME_WAITs are being made.
 func (r *route) perSecond() float64 {
-	if r.ends == nil {
-		return 0
-	}
 	made := func(within int) float64 { // seconds
 		n := 0
 		for _, ending := range r.ends[len(r.ends)-within:] {
@@ -180,7 +189,7 @@ func (r *route) outIn(free int, perSecond float64) float64 {
 		return -1
 	}
 	ended := 0
-	for second, ending := range r.ends {
+	for second, ending := range &r.ends {
 		// Those that end during this second may do so at its end.
 		if perSecond*float64(second) >= float64(free+ended) {
 			return float64(second)

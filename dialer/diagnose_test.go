@@ -74,9 +74,6 @@ func TestRate(t *testing.T) {
 		if rate != tt.perSecond {
 			t.Errorf("%s: %v a second, want %v", tt.name, rate, tt.perSecond)
 		}
-		if r.ends == nil {
-			continue
-		}
 		if got := r.outIn(tt.free, rate); got != tt.outIn {
 			t.Errorf("%s: out in %v s, want %v", tt.name, got, tt.outIn)
 		}
@@ -102,6 +99,28 @@ func TestLendsAfter(t *testing.T) {
 		d := diagnosis{system: system{values: tt.values}}
 		if got := d.lendsAfter(tt.pair); got != tt.want {
 			t.Errorf("%v, to %v: after %v, want %v", tt.values, tt.pair.to, got, tt.want)
+		}
+	}
+}
+
+// TestTightest: of many destinations those with the fewest ports left, in order.
+func TestTightest(t *testing.T) {
+	d := diagnosis{Report: Report{Ports: PortBudget{Usable: 1000}}}
+	d.sockets.routes = make(map[pair]*route)
+	from := netip.MustParseAddr("10.0.0.1")
+	for i := range 600 {
+		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 443)
+		d.sockets.newRoute(pair{from, to}).used = i * 7 % 600 // each number once
+	}
+	for _, n := range []int{50, 600, 700} {
+		top := d.tightest(n)
+		if len(top) != min(n, 600) {
+			t.Fatalf("%d of %d", len(top), n)
+		}
+		for i, r := range top {
+			if r.used != 599-i || r.from != from || d.sockets.routes[r.pair] != r {
+				t.Fatalf("%d of %d: %d ports used, want %d", i, n, r.used, 599-i)
+			}
 		}
 	}
 }
