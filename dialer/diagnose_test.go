@@ -33,7 +33,7 @@ func aged(perAge func(age int) int) *route {
 	return r
 }
 
-func TestRate(t *testing.T) {
+func TestDiagnosisRate(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		perAge    func(age int) int
@@ -80,7 +80,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-func TestLendsAfter(t *testing.T) {
+func TestDiagnosisLendsAfter(t *testing.T) {
 	far := pair{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddrPort("10.0.0.2:443")}
 	near := pair{netip.MustParseAddr("::1"), netip.MustParseAddrPort("[::1]:443")}
 	for _, tt := range []struct {
@@ -103,8 +103,8 @@ func TestLendsAfter(t *testing.T) {
 	}
 }
 
-// TestTightest: of many destinations those with the fewest ports left, in order.
-func TestTightest(t *testing.T) {
+// TestDiagnosisTightest: of many destinations those with the fewest ports left, in order.
+func TestDiagnosisTightest(t *testing.T) {
 	d := diagnosis{Report: Report{Ports: PortBudget{Usable: 1000}}}
 	d.sockets.routes = make(map[pair]*route)
 	from := netip.MustParseAddr("10.0.0.1")
@@ -148,7 +148,7 @@ func healthy() *diagnosis {
 	}
 }
 
-func TestAdvice(t *testing.T) {
+func TestDiagnosisAdvice(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		change  func(d *diagnosis)
@@ -236,8 +236,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// TestAdviceOnCauses: the larger first, and none that would not change much.
-func TestAdviceOnCauses(t *testing.T) {
+// TestDiagnosisAdviceOnCauses: the larger first, and none that would not change much.
+func TestDiagnosisAdviceOnCauses(t *testing.T) {
 	for _, tt := range []struct {
 		waits, leaked, live int
 		want                []string // in the remedies, in order
@@ -267,8 +267,8 @@ func TestAdviceOnCauses(t *testing.T) {
 	}
 }
 
-// TestAdviceOnReuse: tcp_tw_reuse is advised where it does something.
-func TestAdviceOnReuse(t *testing.T) {
+// TestDiagnosisAdviceOnReuse: tcp_tw_reuse is advised where it does something.
+func TestDiagnosisAdviceOnReuse(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(d *diagnosis)
@@ -295,8 +295,8 @@ func TestAdviceOnReuse(t *testing.T) {
 	}
 }
 
-// TestAdviceOrder: what is urgent first, and the destinations before the rest.
-func TestAdviceOrder(t *testing.T) {
+// TestDiagnosisAdviceOrder: what is urgent first, and the destinations before the rest.
+func TestDiagnosisAdviceOrder(t *testing.T) {
 	d := healthy()
 	d.Destinations = slices.Repeat(d.Destinations, 20)
 	for i := range d.Destinations {
