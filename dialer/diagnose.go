@@ -26,7 +26,7 @@ const (
 // process made the sockets. It changes nothing and needs no privilege; what it
 // may not read is in [Report.Unread].
 //
-// It takes some ten milliseconds for twenty thousand sockets. They move
+// It takes ten to forty milliseconds for twenty thousand sockets. They move
 // meanwhile, so counts that are taken one after the other may differ by a few.
 // It may be called concurrently.
 //
