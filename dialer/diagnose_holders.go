@@ -17,6 +17,7 @@ import (
 // Each look at a descriptor takes a microsecond or two.
 const (
 	maxLooks        = 2048 // at one process
+	sampleLooks     = 1024 // at one that has more; right to about three in a hundred
 	maxLooksOverall = 8192 // at all of them
 )
 
@@ -46,7 +47,11 @@ func (d *diagnosis) readHolders(ctx context.Context) {
 		if len(unclaimed) == 0 {
 			break
 		}
-		if left -= min(p.Descriptors, maxLooks); left < 0 {
+		looks := maxLooks
+		if p.Descriptors > maxLooks {
+			looks = sampleLooks
+		}
+		if left -= min(looks, p.Descriptors); left < 0 {
 			unseen += len(found.Processes) - i
 			break
 		}
@@ -54,7 +59,7 @@ func (d *diagnosis) readHolders(ctx context.Context) {
 			return
 		}
 		c := claim{most: make(map[*route]int)}
-		share, err := p.Sockets(maxLooks, func(inode uint32) {
+		share, err := p.Sockets(looks, func(inode uint32) {
 			if h := unclaimed[inode]; h != nil {
 				c.add(h, d.sockets.heard[h.inode])
 				delete(unclaimed, inode)

@@ -217,7 +217,7 @@ func TestKernelManySockets(t *testing.T) {
 		if n := r.Sockets["established"]; n != 2*conns {
 			t.Errorf("%d established, want %d", n, 2*conns)
 		}
-		// A sample is right to a few in a hundred.
+		// A sample of a thousand is right to three in a hundred.
 		h := holderOf(t, r, child.Process.Pid)
 		if !h.Sampled || !near(h.Connections, 2*conns) || !near(h.Ports, conns) || h.MostTo != addr || h.Descriptors < 2*conns {
 			t.Errorf("held by %+v, and there are %d of each end", h, conns)
