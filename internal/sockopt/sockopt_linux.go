@@ -87,6 +87,15 @@ func SetBindNoPortFD(fd uintptr) error {
 	return setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+// SetLocalPortRangeFD has connect choose the port from this range (Linux 6.3).
+// A bound outside the system's own range has no effect, and none of this has
+// when both are. From Linux 6.8 on such a socket also looks at every port of
+// the range, one after the other: without the option it looks at all ports of
+// one parity before the first of the other.
+func SetLocalPortRangeFD(fd uintptr, lo, hi uint16) error {
+	return setInt(fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(int32(uint32(hi)<<16|uint32(lo))))
+}
+
 func setInt(fd uintptr, level, opt, value int) error {
 	if Portable.Load() {
 		return errors.ErrUnsupported
