@@ -3,19 +3,21 @@ package dialer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastack/lastack/internal/birth"
-	"github.com/lastack/lastack/internal/sockopt"
 	"github.com/lastack/lastack/linger"
 	"github.com/lastack/lastack/metrics"
 )
 
 // A Dialer makes connections that end without TIME_WAIT where their protocol
-// allows it. The zero Dialer is ready. It must not be copied, nor its fields
+// allows it, and whose local ports are used as far as they go. The zero Dialer
+// is ready. It must not be copied, nor its fields
 // changed, after first use. Its methods may be called concurrently.
 type Dialer struct {
 	// Net is the template of every dial: timeouts, resolver, keep-alive, local
@@ -26,6 +28,30 @@ type Dialer struct {
 	// Linger ends the connections.
 	// If nil, a Closer of the Dialer's own with the default Policy does.
 	Linger *linger.Closer
+
+	// Sources are addresses of this host from which to connect over TCP. Each
+	// brings a whole range of ports for every destination. A dial takes the one
+	// from which the fewest of the Dialer's connections go to that destination,
+	// TIME_WAITs included, the first of them on a tie, and the next one when its
+	// ports are used up. Where a name has addresses of both families, only those
+	// are dialled for which there is a source.
+	//
+	// If one of them is not an address of this host, the first dial fails with
+	// a [*FieldError] that names it, and so do the next ones until it is. One
+	// that disappears later is put aside, and tried again after some seconds.
+	//
+	// If empty, the system chooses, or Net.LocalAddr; both may not be set.
+	// Windows does not have this: there a dial fails.
+	Sources []netip.Addr
+
+	// Ports narrows the range from which the kernel takes the local ports
+	// (IP_LOCAL_PORT_RANGE, since Linux 6.3). It must lie within the system's
+	// (net.ipv4.ip_local_port_range) and not be reserved as a whole
+	// (net.ipv4.ip_local_reserved_ports); anything else the kernel would ignore
+	// silently, so the first dial fails with a [*FieldError]. Where the option
+	// is not known, Ports has no effect, of which Logger is told.
+	// If zero, it is the system's. A port in Net.LocalAddr overrides it.
+	Ports PortRange
 
 	// UserTimeout bounds how long sent data may stay unacknowledged before the
 	// kernel gives the connection up (TCP_USER_TIMEOUT, in steps of a
@@ -38,32 +64,60 @@ type Dialer struct {
 	// If nil, they are not counted.
 	Meter *metrics.Meter
 
+	// Logger is told, once each, of what the system does not have, and of
+	// Sources that disappear.
+	// If nil, the Dialer is silent.
+	Logger *slog.Logger
+
 	closer linger.Closer // serves where Linger is nil
 	once   sync.Once
 	err    error // of the fields
+
+	sources    sources
+	rangeless  atomic.Bool // the system has no IP_LOCAL_PORT_RANGE
+	toldOfOnce sync.Once   // that it has not
 }
 
-// check reports a field that cannot be used, once for all dials.
+// check reports a field that cannot be used, once for all dials but for what
+// may change.
 func (d *Dialer) check() error {
-	d.once.Do(func() {
-		if d.UserTimeout < 0 {
-			d.err = &FieldError{"UserTimeout", d.UserTimeout}
-		} else {
-			d.err = d.Closer().Policy.Check()
-		}
-	})
-	return d.err
+	d.once.Do(func() { d.err = d.checkFields() })
+	if d.err != nil || len(d.Sources) == 0 {
+		return d.err
+	}
+	return d.sources.checkLocal(d.Sources)
 }
 
-// A FieldError says which field of a Dialer cannot be used.
+func (d *Dialer) checkFields() error {
+	if d.UserTimeout < 0 {
+		return &FieldError{Field: "UserTimeout", Value: d.UserTimeout}
+	}
+	if err := d.checkSources(); err != nil {
+		return err
+	}
+	if err := d.checkPorts(); err != nil {
+		return err
+	}
+	return d.Closer().Policy.Check()
+}
+
+// A FieldError says which field of a Dialer cannot be used. It unwraps to Err.
 type FieldError struct {
 	Field string
-	Value any
+	Value any   // of a list, the one that it is about
+	Err   error // why; nil: the value says it
 }
 
 func (e *FieldError) Error() string {
-	return "invalid Dialer." + e.Field + ": " + fmt.Sprint(e.Value)
+	s := "invalid Dialer." + e.Field + ": " + fmt.Sprint(e.Value)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
 }
+
+// Unwrap returns e.Err.
+func (e *FieldError) Unwrap() error { return e.Err }
 
 // Closer returns the Closer that ends the Dialer's connections: Linger, or the
 // Dialer's own.
@@ -79,44 +133,51 @@ func (d *Dialer) Closer() *linger.Closer {
 // returned as it is.
 //
 // A field of the Dialer that cannot be used is a [*FieldError] or a
-// [*linger.PolicyError]; other errors are the net package's.
+// [*linger.PolicyError]; other errors are the net package's. Where the system
+// says of a TCP connection no more than that an address cannot be assigned or is
+// in use, or that there is no route, the error is an [*Error] that says why. It
+// unwraps to the net package's.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("dialer: %w", err)
 	}
 	note := birth.Of(ctx)
 	host := d.host(note, address)
-	nd := d.Net
-	if isTCP(network) {
-		nd.SetMultipathTCP(false)
-		d.beforeConnect(&nd, note)
+	if !isTCP(network) {
+		return d.count(host, func() (net.Conn, error) { return d.Net.DialContext(ctx, network, address) })
 	}
-	started := time.Now()
-	if host != nil {
-		host.DialStart()
-	}
-	c, err := nd.DialContext(ctx, network, address)
-	if host != nil {
-		host.DialDone(time.Since(started), err)
-	}
+	a := attempt{d: d, note: note}
+	c, err := d.count(host, func() (net.Conn, error) { return a.dial(ctx, network, address) })
 	if err != nil {
 		return nil, err
 	}
-	tc, ok := c.(*net.TCPConn)
-	if !ok {
-		return c, nil
-	}
-	conn := d.Closer().Conn(tc)
+	conn := d.Closer().Conn(c.(*net.TCPConn))
+	var account linger.Account
 	switch {
 	case note.Account != nil:
-		conn.SetAccount(note.Account())
+		account = note.Account()
 	case host != nil:
-		conn.SetAccount(host.Born(true))
+		account = host.Born(true)
+	}
+	if account = a.account(conn, account); account != nil {
+		conn.SetAccount(account)
 	}
 	if note.FinReset {
 		conn.PresetFinReset()
 	}
 	return conn, nil
+}
+
+// count makes a dial and counts it for the host, if that is not nil.
+func (d *Dialer) count(host *metrics.Host, dial func() (net.Conn, error)) (net.Conn, error) {
+	if host == nil {
+		return dial()
+	}
+	host.DialStart()
+	started := time.Now()
+	c, err := dial()
+	host.DialDone(time.Since(started), err)
+	return c, err
 }
 
 // host returns the ledger of the destination, or nil if somebody else counts,
@@ -135,48 +196,4 @@ func (d *Dialer) Shutdown(ctx context.Context) error { return d.Closer().Shutdow
 
 func isTCP(network string) bool {
 	return network == "tcp" || network == "tcp4" || network == "tcp6"
-}
-
-// beforeConnect has nd set the socket options that connect must find. Those
-// that the kernel does not know are left out: none of them is needed for
-// a connection that works.
-func (d *Dialer) beforeConnect(nd *net.Dialer, note birth.Note) {
-	finReset := note.FinReset && d.Closer().Policy.Fallback != linger.Plain
-	noPort := bindsAddressOnly(nd.LocalAddr)
-	if !finReset && !noPort && d.UserTimeout == 0 {
-		return
-	}
-	set := func(fd uintptr) {
-		if finReset {
-			sockopt.SetFinResetFD(fd, true)
-		}
-		if noPort {
-			sockopt.SetBindNoPortFD(fd)
-		}
-		if d.UserTimeout > 0 {
-			sockopt.SetUserTimeoutFD(fd, d.UserTimeout)
-		}
-	}
-	control, controlContext := nd.Control, nd.ControlContext
-	nd.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-		if err := c.Control(set); err != nil {
-			return err
-		}
-		// The user's own hook comes last, so that it wins. ControlContext
-		// hides Control, as in net.Dialer.
-		switch {
-		case controlContext != nil:
-			return controlContext(ctx, network, address, c)
-		case control != nil:
-			return control(network, address, c)
-		}
-		return nil
-	}
-}
-
-// bindsAddressOnly reports whether a is a source address without a port, whose
-// port connect may then choose by destination.
-func bindsAddressOnly(a net.Addr) bool {
-	t, ok := a.(*net.TCPAddr)
-	return ok && t != nil && t.Port == 0 && t.IP != nil && !t.IP.IsUnspecified()
 }

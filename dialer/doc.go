@@ -14,5 +14,20 @@
 // plainly, and its TIME_WAIT is counted. A pool (package pool) knows more, and
 // leaves none at all.
 //
-// Networks other than TCP pass through as the net package returns them.
+// # Local ports
+//
+// Two connections may have the same local port if they differ in anything else:
+// each source address has the whole range (net.ipv4.ip_local_port_range) for
+// each destination. On Linux the Dialer sees to it that all of it can be used:
+// connect, which knows the destination, chooses the port also where the source
+// address is given (IP_BIND_ADDRESS_NO_PORT), and looks at every port in turn
+// (IP_LOCAL_PORT_RANGE, Linux 6.8), so that it does not get slow when half of
+// them are taken. Dialer.Sources brings a range for each address, and
+// Dialer.Ports keeps to a part of one.
+//
+// When there is no port left all the same, the error says who has them: see
+// [Error] and [ErrPortsExhausted].
+//
+// Networks other than TCP pass through as the net package returns them, without
+// any of this.
 package dialer

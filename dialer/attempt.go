@@ -1,0 +1,260 @@
+package dialer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lastack/lastack/internal/birth"
+	"github.com/lastack/lastack/internal/sockopt"
+	"github.com/lastack/lastack/linger"
+)
+
+// An attempt is one dial over TCP. To the net package that may be several
+// sockets: one for each address of a name, two at a time when both families
+// race, and up to three for one address, since it tries again when the kernel
+// finds no port. Each of them goes through control, which chooses its source.
+type attempt struct {
+	d    *Dialer
+	note birth.Note
+
+	mu    sync.Mutex // taken before sources.mu
+	done  bool       // sockets of a race that is lost may still come by
+	tries []try
+}
+
+// A try is one socket of an attempt.
+type try struct {
+	to     netip.AddrPort
+	source netip.Addr     // one of Dialer.Sources, which counts it; or none
+	bound  netip.AddrPort // what it was bound to before connect, as far as known
+	failed bool
+
+	refused bool // by the user's own hook, whose error needs no explanation
+}
+
+// dial connects, and explains why it could not.
+func (a *attempt) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	nd := a.d.Net
+	nd.SetMultipathTCP(false)
+	nd.Control, nd.ControlContext = nil, a.control
+	c, err := nd.DialContext(ctx, network, address)
+	for range a.d.Sources {
+		if err == nil || ctx.Err() != nil || !a.anotherSource(err) {
+			break
+		}
+		c, err = nd.DialContext(ctx, network, address) // it gives up after three sources
+	}
+	if err != nil {
+		err = a.explain(ctx, err)
+		a.end(netip.AddrPort{})
+		return nil, err
+	}
+	return c, nil
+}
+
+// control is called for each socket before it is connected.
+func (a *attempt) control(ctx context.Context, network, address string, c syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	t := try{to: netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+	var serr error
+	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
+		return err
+	}
+	// The user's own hook comes last, so that it wins. ControlContext hides
+	// Control, as in net.Dialer.
+	template := &a.d.Net
+	switch {
+	case serr != nil:
+		err = serr
+	case template.ControlContext != nil:
+		err = template.ControlContext(ctx, network, address, c)
+	case template.Control != nil:
+		err = template.Control(network, address, c)
+	}
+	if serr == nil && (template.ControlContext != nil || template.Control != nil) {
+		var bound netip.AddrPort
+		c.Control(func(fd uintptr) { bound = sockopt.LocalAddrFD(fd) })
+		a.hooked(t.to, bound, err != nil)
+	}
+	return err
+}
+
+// hooked notes what the user's hook has made of the socket that is next to be
+// connected to the address.
+func (a *attempt) hooked(to, bound netip.AddrPort, refused bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.tries {
+		if t := &a.tries[i]; t.to == to && !t.failed {
+			t.refused = refused
+			if !bound.Addr().IsUnspecified() || bound.Port() != 0 {
+				t.bound = bound
+			}
+		}
+	}
+}
+
+// prepare sets what connect must find. Options that the kernel does not know
+// are left out: none of them is needed for a connection that works.
+func (a *attempt) prepare(fd uintptr, t *try) error {
+	d := a.d
+	if a.note.FinReset && d.Closer().Policy.Fallback != linger.Plain {
+		sockopt.SetFinResetFD(fd, true)
+	}
+	if d.UserTimeout > 0 {
+		sockopt.SetUserTimeoutFD(fd, d.UserTimeout)
+	}
+	local := tcpAddr(d.Net.LocalAddr)
+	address := local.IsValid() && !local.Addr().IsUnspecified()
+	if local.Port() != 0 || address {
+		t.bound = local
+	}
+	if local.Port() == 0 {
+		d.setPortRange(fd)
+		if len(d.Sources) > 0 || address {
+			sockopt.SetBindNoPortFD(fd)
+		}
+	}
+	if len(d.Sources) > 0 {
+		return a.bind(fd, *t)
+	}
+	a.begin(*t, false)
+	return nil
+}
+
+// tcpAddr returns the address of a *net.TCPAddr. It is not valid if there is
+// none, and that of any host if there is a port only.
+func tcpAddr(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || t == nil {
+		return netip.AddrPort{}
+	}
+	local := t.AddrPort()
+	if len(t.IP) == 0 {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), local.Port())
+	}
+	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+}
+
+// bind binds the socket to a source.
+func (a *attempt) bind(fd uintptr, t try) error {
+	var last error
+	for range a.d.Sources {
+		source, ok := a.begin(t, true)
+		if !ok {
+			break
+		}
+		err := sockopt.BindFD(fd, source)
+		if err == nil {
+			return nil
+		}
+		last = err
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			a.d.sources.putAside(source, a.d.Logger)
+		}
+	}
+	if last == nil {
+		return &net.AddrError{Err: "no source address of its family", Addr: t.to.String()}
+	}
+	return last
+}
+
+// begin notes a socket. If it is to have a source, it returns the one, and
+// false if there is none. An earlier socket to the same address has failed.
+func (a *attempt) begin(t try, sourced bool) (netip.Addr, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var failed []netip.Addr
+	for i := range a.tries {
+		old := &a.tries[i]
+		if old.to != t.to {
+			continue
+		}
+		if !old.failed {
+			old.failed = true
+			a.d.sources.release(old.use())
+		}
+		failed = append(failed, old.source)
+	}
+	if sourced {
+		var ok bool
+		if t.source, ok = a.d.sources.pick(a.d.Sources, t.to, failed, !a.done, time.Now()); !ok {
+			return netip.Addr{}, false
+		}
+		t.bound = netip.AddrPortFrom(t.source, 0)
+	}
+	if !a.done {
+		a.tries = append(a.tries, t)
+	}
+	return t.source, true
+}
+
+func (t try) use() use { return use{t.source, t.to} }
+
+// end ends the attempt. The sources of its sockets are given back, but for that
+// of the connection to the remote address, which is returned.
+func (a *attempt) end(remote netip.AddrPort) use {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done = true
+	var kept use
+	for _, t := range a.tries {
+		switch {
+		case t.failed:
+		case t.to == remote && !kept.source.IsValid():
+			kept = t.use()
+		default:
+			a.d.sources.release(t.use())
+		}
+	}
+	return kept
+}
+
+// account returns the account of the connection that the attempt has brought:
+// one that keeps books on its source before it tells the given one, which may be
+// nil, as it may itself.
+func (a *attempt) account(c *linger.Conn, told linger.Account) linger.Account {
+	kept := a.end(tcpAddr(c.RemoteAddr()))
+	if !kept.source.IsValid() {
+		return told
+	}
+	return &occupancy{use: kept, sources: &a.d.sources, told: told}
+}
+
+// anotherSource reports whether the attempt has failed for want of a port, and
+// there are sources for that address that it has not tried.
+func (a *attempt) anotherSource(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || len(a.d.Sources) == 0 || !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return false
+	}
+	to := tcpAddr(op.Addr)
+	tried := a.triesTo(to)
+	return slices.ContainsFunc(a.d.Sources, func(s netip.Addr) bool {
+		s = s.Unmap()
+		return s.Is4() == to.Addr().Is4() &&
+			!slices.ContainsFunc(tried, func(t try) bool { return t.source == s })
+	})
+}
+
+// triesTo returns the sockets that were to be connected to the address.
+func (a *attempt) triesTo(to netip.AddrPort) []try {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var tries []try
+	for _, t := range a.tries {
+		if t.to == to {
+			tries = append(tries, t)
+		}
+	}
+	return tries
+}
