@@ -155,6 +155,7 @@ func (c *config) resolveDialer(t *Transport) {
 	c.meter = t.Meter
 	if c.dialer == nil {
 		c.dialer = &t.own
+		t.own.Logger = t.Logger
 		if t.Base == nil {
 			// As cleanhttp, and so net/http, dials.
 			t.own.Net.Timeout = 30 * time.Second

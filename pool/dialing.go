@@ -158,6 +158,7 @@ func (g *group) dialed(d *dial, c *conn) {
 		}
 	}
 	g.backoff.over()
+	g.exhausted = time.Time{}
 	g.isH2 = c.h2
 	g.addLocked(c)
 	old := g.replacedLocked(d.replaces)
@@ -183,15 +184,18 @@ func (g *group) dialed(d *dial, c *conn) {
 	c.onState() // it may have died before its hook was set
 }
 
-// dialFailed gives the error to the waiter that the dial was for. If there is
-// nothing else to wait for, neither another dial nor, where connections are
-// limited, one of them, those get it too who were there when it began.
+// dialFailed gives the error to the waiter that the dial was for, unless that
+// may wait for a local port. If there is nothing else to wait for, neither
+// another dial nor, where connections are limited, one of them, those get it too
+// who were there when it began.
 func (g *group) dialFailed(d *dial, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.endDialLocked(d)
+	now := time.Now()
+	wait := g.waitsForPortLocked(err, now)
 	if !d.abandoned {
-		g.backoff.failed(d.began, time.Now(), err)
+		g.backoff.failed(d.began, now, err)
 	}
 	if d.replaces != nil {
 		d.replaces.replacing = false
@@ -202,7 +206,7 @@ func (g *group) dialFailed(d *dial, err error) {
 		g.disownLocked(owner)
 	}
 	nothing := owner != nil && len(g.dials) == 0 && (g.kept == 0 || g.t.cfg.maxConns == 0)
-	for w := g.waiters.head; w != nil && w.seq <= d.upTo; {
+	for w := g.waiters.head; !wait && w != nil && w.seq <= d.upTo; {
 		next := w.next
 		if w == owner || nothing {
 			g.waiters.remove(w)

@@ -37,6 +37,11 @@
 // is down is not hammered, and a request may have to wait for that much longer
 // to hear of it.
 //
+// A dial for which there is no local port fails nobody: the requests wait, as
+// long as their contexts allow, until a connection of their host comes back or
+// ends. Where the host has none, they fail when there has been no port for three
+// seconds. The error says who has the ports: see [dialer.Error].
+//
 // A dial that hangs stands in nobody's way for long: when the limits are used up
 // by dials whose requests have given up, the oldest of them is given up too,
 // a second after it began.

@@ -25,31 +25,32 @@ type group struct {
 	host   *metrics.Host
 	bodies *bodies // apart from what every lease moves
 
-	mu       sync.Mutex // taken after t.mu; nothing is called out to under it
-	dead     bool       // t has forgotten it
-	closed   bool       // after Shutdown
-	draining bool       // its idle connections were closed, and no request has come since
-	resting  []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
-	retired  []*conn    // that rest and are not lent: their server is about to close them
-	shared   []*conn    // HTTP/2, resting or busy
-	live     map[*conn]struct{}
-	kept     int        // of live, those that may be lent, now or later
-	atRest   int        // of live, those that rest
-	warmings []*warming // for which Warm waits
-	dials    []*dial    // in progress, the oldest first
-	hangs    bool       // somebody will look whether the oldest hang
-	owned    int        // those among them that a waiter relies on
-	isH2     bool       // the last connection dialled speaks HTTP/2
-	streams  int        // how many requests an HTTP/2 connection carries at a time
-	waiters  waiterQueue
-	began    uint64      // waiters so far
-	sweeper  *time.Timer // nil: not armed
-	sweepAt  time.Time
-	backoff  backoff
-	clock    clock // the server's
-	need     need
-	retries  budget
-	memory   *time.Timer // for forgetting the group; or nil
+	mu        sync.Mutex // taken after t.mu; nothing is called out to under it
+	dead      bool       // t has forgotten it
+	closed    bool       // after Shutdown
+	draining  bool       // its idle connections were closed, and no request has come since
+	resting   []*conn    // that rest, HTTP/1.1, in the order in which they came to rest
+	retired   []*conn    // that rest and are not lent: their server is about to close them
+	shared    []*conn    // HTTP/2, resting or busy
+	live      map[*conn]struct{}
+	kept      int        // of live, those that may be lent, now or later
+	atRest    int        // of live, those that rest
+	warmings  []*warming // for which Warm waits
+	dials     []*dial    // in progress, the oldest first
+	hangs     bool       // somebody will look whether the oldest hang
+	owned     int        // those among them that a waiter relies on
+	isH2      bool       // the last connection dialled speaks HTTP/2
+	streams   int        // how many requests an HTTP/2 connection carries at a time
+	waiters   waiterQueue
+	began     uint64      // waiters so far
+	sweeper   *time.Timer // nil: not armed
+	sweepAt   time.Time
+	backoff   backoff
+	exhausted time.Time // since when there is no local port, and no connection; or zero
+	clock     clock     // the server's
+	need      need
+	retries   budget
+	memory    *time.Timer // for forgetting the group; or nil
 }
 
 func newGroup(t *Transport, k Key, proxy *url.URL) *group {
