@@ -155,6 +155,7 @@ func (a *attempt) bind(fd uintptr, t try) error {
 		}
 		err := sockopt.BindFD(fd, source)
 		if err == nil {
+			a.d.sources.works(source, a.d.Logger)
 			return nil
 		}
 		last = err

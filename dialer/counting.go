@@ -17,42 +17,44 @@ const (
 )
 
 // counting is the process's, as the sockets are the kernel's.
-var counting counter
+var counting = counter{count: count}
 
 // A counter counts sockets for dials that have failed. The kernel walks all of
 // its sockets for that, so failures share what was counted, one count is under
 // way at a time, and a pause follows each.
 type counter struct {
-	mu      sync.Mutex
+	count func(question) (perSource, bool)
+
+	mu      sync.Mutex // nothing is called under it
 	answers map[question]answer
 	running chan struct{} // closed when the count under way is over; nil: none is
 	next    time.Time     // when another may begin
 }
 
-// A question is which sockets to count: those from the source to the
-// destination, or to any if that is not valid, on ports of the range, or on any
-// if that is zero. Addresses have no zones: the kernel tells none.
+// A question is which sockets to count: those to the destination, or to any if
+// that is not valid, on local ports of the range, or on any if that is zero.
+// Addresses have no zones: the kernel tells none.
 type question struct {
-	source netip.Addr
-	to     netip.AddrPort
-	ports  PortRange
+	to    netip.AddrPort
+	ports PortRange
 }
 
 type answer struct {
-	at     time.Time
-	counts counts
+	at time.Time
+	by perSource // not changed any more
 }
 
-// counts are by the numbers of states.
-type counts [sockdiag.Closing + 1]int
+// perSource are the sockets by their local address and the number of their state.
+type perSource map[netip.Addr]*[sockdiag.Closing + 1]int
 
 // ask returns the counts of a second ago at most. It returns false if it cannot
 // have them now.
-func (c *counter) ask(ctx context.Context, q question, now time.Time) (counts, bool) {
+func (c *counter) ask(ctx context.Context, q question) (perSource, bool) {
+	now := time.Now()
 	c.mu.Lock()
-	if a, ok := c.answers[q]; ok && now.Sub(a.at) < countValid {
+	if by, ok := c.knownLocked(q, now); ok {
 		c.mu.Unlock()
-		return a.counts, true
+		return by, true
 	}
 	if running := c.running; running != nil {
 		c.mu.Unlock()
@@ -60,14 +62,14 @@ func (c *counter) ask(ctx context.Context, q question, now time.Time) (counts, b
 	}
 	if now.Before(c.next) {
 		c.mu.Unlock()
-		return counts{}, false
+		return nil, false
 	}
 	running := make(chan struct{})
 	c.running = running
 	c.mu.Unlock()
 
-	began := time.Now()
-	got, ok := count(q)
+	by, ok := c.count(q)
+	over := time.Now()
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,16 +77,21 @@ func (c *counter) ask(ctx context.Context, q question, now time.Time) (counts, b
 		if c.answers == nil || len(c.answers) >= maxAnswers {
 			c.answers = make(map[question]answer)
 		}
-		c.answers[q] = answer{time.Now(), got}
+		c.answers[q] = answer{over, by}
 	}
-	c.next = time.Now().Add(countShare * time.Since(began))
+	c.next = over.Add(countShare * over.Sub(now))
 	c.running = nil
 	close(running)
-	return got, ok
+	return by, ok
 }
 
-// await waits for the count under way, which most often is the same.
-func (c *counter) await(ctx context.Context, q question, running chan struct{}) (counts, bool) {
+func (c *counter) knownLocked(q question, now time.Time) (perSource, bool) {
+	a, ok := c.answers[q]
+	return a.by, ok && now.Sub(a.at) < countValid
+}
+
+// await waits for the count under way, which most often answers the same.
+func (c *counter) await(ctx context.Context, q question, running chan struct{}) (perSource, bool) {
 	timer := time.NewTimer(countFor)
 	defer timer.Stop()
 	select {
@@ -94,18 +101,18 @@ func (c *counter) await(ctx context.Context, q question, running chan struct{}) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a, ok := c.answers[q]
-	return a.counts, ok && time.Since(a.at) < countValid
+	return c.knownLocked(q, time.Now())
 }
 
-// count has the kernel walk its sockets.
-func count(q question) (counts, bool) {
+// count has the kernel walk its sockets. It returns false if it cannot, or if
+// that takes too long.
+func count(q question) (perSource, bool) {
 	diag, err := sockdiag.Open()
 	if err != nil {
-		return counts{}, false
+		return nil, false
 	}
 	defer diag.Close()
-	var got counts
+	by := make(perSource)
 	deadline := time.Now().Add(countFor)
 	seen, late := 0, false
 	err = diag.Each(sockdiag.AllStates&^sockdiag.Listen.Mask(), func(s sockdiag.Socket) bool {
@@ -113,11 +120,16 @@ func count(q question) (counts, bool) {
 			late = true
 			return false
 		}
-		if s.Local.Addr() == q.source && (!q.to.IsValid() || s.Remote == q.to) &&
-			(q.ports == PortRange{} || q.ports.Contains(s.Local.Port())) && int(s.State) < len(got) {
-			got[s.State]++
+		if q.to.IsValid() && s.Remote != q.to || q.ports != (PortRange{}) && !q.ports.Contains(s.Local.Port()) || s.State > sockdiag.Closing {
+			return true
 		}
+		states := by[s.Local.Addr()]
+		if states == nil {
+			states = new([sockdiag.Closing + 1]int)
+			by[s.Local.Addr()] = states
+		}
+		states[s.State]++
 		return true
 	})
-	return got, err == nil && !late
+	return by, err == nil && !late
 }

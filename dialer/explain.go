@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/lastack/lastack/internal/procfs"
 	"github.com/lastack/lastack/internal/sockdiag"
@@ -159,16 +158,18 @@ func (e *Error) count(ctx context.Context) {
 	if e.Cause == PortsExhausted {
 		q.to = netip.AddrPortFrom(e.Destination.Addr().WithZone(""), e.Destination.Port())
 	}
+	by, ok := counting.ask(ctx, q)
+	if !ok {
+		return
+	}
 	e.States = make(map[string]int)
 	taken := 0
 	for _, s := range e.Sources {
-		q.source = s.Addr().WithZone("")
-		counts, ok := counting.ask(ctx, q, time.Now())
-		if !ok {
-			e.States = nil
-			return
+		states := by[s.Addr().WithZone("")]
+		if states == nil {
+			continue
 		}
-		for state, n := range counts {
+		for state, n := range states {
 			if n > 0 {
 				e.States[sockdiag.State(state).String()] += n
 				taken += n

@@ -26,8 +26,11 @@ func (r PortRange) Contains(port uint16) bool {
 	return r != PortRange{} && r.Lo <= port && port <= r.Hi
 }
 
-// String returns "32768-60999".
+// String returns "32768-60999", or "8080" for a single port.
 func (r PortRange) String() string {
+	if r.Lo == r.Hi {
+		return strconv.Itoa(int(r.Lo))
+	}
 	return strconv.Itoa(int(r.Lo)) + "-" + strconv.Itoa(int(r.Hi))
 }
 

@@ -29,7 +29,7 @@ type sources struct {
 	mu    sync.Mutex // nothing is called out to under it
 	local bool       // all of them were addresses of this host once
 	used  map[use]int
-	aside map[netip.Addr]time.Time // until when
+	aside map[netip.Addr]time.Time // those that have disappeared, until when they are not tried
 	waits []timeWait               // the first to end first
 }
 
@@ -56,10 +56,11 @@ func (d *Dialer) checkSources() error {
 		return &FieldError{"Sources", d.Sources, errors.ErrUnsupported}
 	}
 	for i, s := range d.Sources {
+		same := func(other netip.Addr) bool { return other.Unmap() == s.Unmap() }
 		if !s.IsValid() || s.IsUnspecified() || s.IsMulticast() {
 			return &FieldError{"Sources", s, errors.New("not the address of a host")}
 		}
-		if slices.Contains(d.Sources[:i], s) {
+		if slices.ContainsFunc(d.Sources[:i], same) {
 			return &FieldError{"Sources", s, errors.New("it is there twice")}
 		}
 	}
@@ -178,14 +179,25 @@ func (s *sources) expire(now time.Time) {
 func (s *sources) putAside(source netip.Addr, log *slog.Logger) {
 	now := time.Now()
 	s.mu.Lock()
-	until, known := s.aside[source]
+	_, known := s.aside[source]
 	if s.aside == nil {
 		s.aside = make(map[netip.Addr]time.Time)
 	}
 	s.aside[source] = now.Add(asideFor)
 	s.mu.Unlock()
-	if log != nil && (!known || now.After(until.Add(asideFor))) {
+	if log != nil && !known {
 		log.Warn("a source address has disappeared; it is put aside", "source", source)
+	}
+}
+
+// works notes that a source is an address of this host.
+func (s *sources) works(source netip.Addr, log *slog.Logger) {
+	s.mu.Lock()
+	_, back := s.aside[source]
+	delete(s.aside, source)
+	s.mu.Unlock()
+	if back && log != nil {
+		log.Info("a source address is back", "source", source)
 	}
 }
 
