@@ -96,7 +96,7 @@ func (a *attempt) hooked(to, bound netip.AddrPort, refused bool) {
 	for i := range a.tries {
 		if t := &a.tries[i]; t.to == to && !t.failed {
 			t.refused = refused
-			if !bound.Addr().IsUnspecified() || bound.Port() != 0 {
+			if bound.IsValid() && (!bound.Addr().IsUnspecified() || bound.Port() != 0) {
 				t.bound = bound
 			}
 		}

@@ -56,11 +56,14 @@ func (s *server) closeAll() {
 	s.conns = nil
 }
 
+// A contextDialer is ours, or the net package's.
+type contextDialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
 // fill opens connections until a dial fails, most at most. It returns them and
 // that error. They stay open until the test is over.
-func fill(t testing.TB, d interface {
-	DialContext(context.Context, string, string) (net.Conn, error)
-}, to netip.AddrPort, most int) ([]net.Conn, error) {
+func fill(t testing.TB, d contextDialer, to netip.AddrPort, most int) ([]net.Conn, error) {
 	t.Helper()
 	var conns []net.Conn
 	for range most {

@@ -64,9 +64,7 @@ func TestKernelTurnover(t *testing.T) {
 			turns = 3 * ports
 		}
 		var hello [6]byte
-		visit := func(d interface {
-			DialContext(context.Context, string, string) (net.Conn, error)
-		}, addr netip.AddrPort, toTheEnd bool) error {
+		visit := func(d contextDialer, addr netip.AddrPort, toTheEnd bool) error {
 			c, err := d.DialContext(t.Context(), "tcp", addr.String())
 			if err != nil {
 				return err
