@@ -115,7 +115,7 @@ func count(q question) (perSource, bool) {
 	by := make(perSource)
 	deadline := time.Now().Add(countFor)
 	seen, late := 0, false
-	err = diag.Each(sockdiag.AllStates&^sockdiag.Listen.Mask(), func(s sockdiag.Socket) bool {
+	err = diag.Each(sockdiag.AllStates, func(s sockdiag.Socket) bool {
 		if seen++; seen%1024 == 0 && time.Now().After(deadline) {
 			late = true
 			return false

@@ -93,9 +93,9 @@ type Error struct {
 	Range    PortRange
 	Reserved int
 
-	// States are the ports of the range that are taken from these sources for
-	// this destination, by the state of their sockets, in the words of
-	// [metrics.Sockets]. It is nil if they were not counted.
+	// States are the sockets that have the ports, by state, in the words of
+	// metrics.Sockets: under PortsExhausted those from the sources to the
+	// destination, else those at the sources. It is nil if they were not counted.
 	States map[string]int
 
 	// Other is how many of the range are neither counted nor reserved, where
@@ -165,9 +165,13 @@ func (e *Error) explanation() string {
 	case NoSource:
 		return "this host has no address from which to reach " + e.Destination.String()
 	case NoRoute:
-		return "this host has no route to " + e.Destination.String()
+		s := "this host has no route to " + e.Destination.String()
+		if len(e.Sources) > 0 {
+			s += " from " + e.source()
+		}
+		return s
 	case PortInUse:
-		return "another socket has " + e.source()
+		return "another socket has " + e.source() + e.counted()
 	case ConnectionExists:
 		return "there is a connection from " + e.source() + e.counted()
 	case ConnectionInTimeWait:

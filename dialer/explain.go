@@ -44,6 +44,10 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 		e.Range, e.Reserved = a.d.effectiveRange()
 		e.readSettings()
 		e.count(ctx)
+	case PortInUse:
+		given, _ := e.given()
+		e.Range = PortRange{given.Port(), given.Port()}
+		e.count(ctx)
 	case ConnectionInTimeWait:
 		e.readSettings()
 	}
@@ -152,7 +156,7 @@ func (e *Error) readSettings() {
 	}
 }
 
-// count fills in the states.
+// count fills in the states, and what is left over.
 func (e *Error) count(ctx context.Context) {
 	q := question{ports: e.Range}
 	if e.Cause == PortsExhausted {
@@ -164,10 +168,10 @@ func (e *Error) count(ctx context.Context) {
 	}
 	e.States = make(map[string]int)
 	taken := 0
-	for _, s := range e.Sources {
-		states := by[s.Addr().WithZone("")]
+	add := func(source netip.Addr) {
+		states := by[source.WithZone("")]
 		if states == nil {
-			continue
+			return
 		}
 		for state, n := range states {
 			if n > 0 {
@@ -175,6 +179,17 @@ func (e *Error) count(ctx context.Context) {
 				taken += n
 			}
 		}
+	}
+	for _, s := range e.Sources {
+		add(s.Addr())
+	}
+	if e.Cause == PortInUse {
+		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			if all != e.Sources[0].Addr() {
+				add(all) // a listener has the port at every address
+			}
+		}
+		return
 	}
 	if e.Range != (PortRange{}) {
 		e.Other = max(0, len(e.Sources)*(e.Range.Len()-e.Reserved)-taken)
@@ -194,7 +209,12 @@ func (e *Error) advise() {
 		e.Advice = "see whether the address family is switched off (net.ipv6.conf.all.disable_ipv6), or dial the other one"
 	case NoRoute:
 		e.Advice = "see the routes (ip route get), or dial the other address family"
-	case PortInUse, ConnectionExists:
+	case PortInUse:
+		e.Advice = "take another local port, or leave the choice to the kernel"
+		if e.States[sockdiag.TimeWait.String()] > 0 {
+			e.Advice = "set SO_REUSEADDR before each connect to use a port again whose connection is in TIME_WAIT, or leave the choice to the kernel"
+		}
+	case ConnectionExists:
 		e.Advice = "take another local port, or leave the choice to the kernel"
 	case ConnectionInTimeWait:
 		e.Advice = "switch TCP timestamps on at both ends (net.ipv4.tcp_timestamps), take another local port, or wait for a minute"

@@ -165,7 +165,7 @@ func TestKernelEveryCause(t *testing.T) {
 				return err
 			},
 			call: "bind", errno: syscall.EADDRINUSE, cause: PortInUse,
-			states: "map[]", says: "127.0.0.1:8009",
+			states: "map[listen:1]", says: "127.0.0.1:8009",
 		},
 		{
 			name: "a connection does not share the port",
@@ -175,7 +175,25 @@ func TestKernelEveryCause(t *testing.T) {
 				return err
 			},
 			call: "bind", errno: syscall.EADDRINUSE, cause: PortInUse,
-			states: "map[]", says: "127.0.0.1:9010",
+			states: "map[established:1]", says: "127.0.0.1:9010",
+		},
+		{
+			name: "a TIME_WAIT does not share the port",
+			provoke: func(t *testing.T, lab *netlab.Lab) error {
+				srv := listen(t, "tcp4", "127.0.0.1:8014")
+				nd := net.Dialer{LocalAddr: from("127.0.0.1:9014")}
+				conns, err := fill(t, &nd, srv.AddrPort, 1)
+				if err != nil {
+					return err
+				}
+				conns[0].Close()
+				srv.awaitAndClose(t, 1)
+				lab.Settle(t, srv.AddrPort, 10*time.Second)
+				_, err = fill(t, &Dialer{Net: nd}, srv.AddrPort, 1)
+				return err
+			},
+			call: "bind", errno: syscall.EADDRINUSE, cause: PortInUse,
+			states: "map[time_wait:1]", says: "SO_REUSEADDR",
 		},
 		{
 			name: "there is that connection",
