@@ -132,8 +132,6 @@ const (
 
 func init() { netlab.Register("fill-destinations", fillDestinations) }
 
-func TestMain(m *testing.M) { netlab.Main(m) }
-
 // fillDestinations connects from one source address to five destinations, all of
 // which it serves itself, connsEach times to each. It says so and waits for the
 // end of its input.
