@@ -64,8 +64,8 @@ type Dialer struct {
 	// If nil, they are not counted.
 	Meter *metrics.Meter
 
-	// Logger is told, once each, of what the system does not have, and of
-	// Sources that disappear.
+	// Logger is told, once, what the system does not have, and which Sources
+	// disappear and come back.
 	// If nil, the Dialer is silent.
 	Logger *slog.Logger
 
@@ -73,9 +73,9 @@ type Dialer struct {
 	once   sync.Once
 	err    error // of the fields
 
-	sources    sources
-	rangeless  atomic.Bool // the system has no IP_LOCAL_PORT_RANGE
-	toldOfOnce sync.Once   // that it has not
+	sources   sources
+	rangeless atomic.Bool // the system has no IP_LOCAL_PORT_RANGE
+	told      sync.Once   // what it does not have
 }
 
 // check reports a field that cannot be used, once for all dials but for what
@@ -98,6 +98,7 @@ func (d *Dialer) checkFields() error {
 	if err := d.checkPorts(); err != nil {
 		return err
 	}
+	d.checkKernel()
 	return d.Closer().Policy.Check()
 }
 

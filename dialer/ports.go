@@ -1,7 +1,9 @@
 package dialer
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strconv"
 
@@ -53,16 +55,41 @@ func (d *Dialer) setPortRange(fd uintptr) {
 		return
 	}
 	d.rangeless.Store(true)
+	if d.Ports == (PortRange{}) {
+		d.tellSlow()
+		return
+	}
+	d.tell(slog.LevelWarn, "this system has no IP_LOCAL_PORT_RANGE (Linux 6.3): Dialer.Ports has no effect", "ports", d.Ports)
+}
+
+// tell has the log say what the system does not have, once for all.
+func (d *Dialer) tell(level slog.Level, msg string, args ...any) {
+	d.told.Do(func() {
+		if d.Logger != nil {
+			d.Logger.Log(context.Background(), level, msg, args...)
+		}
+	})
+}
+
+// tellSlow is about Linux only: elsewhere there is nothing to be had.
+func (d *Dialer) tellSlow() {
+	if runtime.GOOS == "linux" {
+		d.tell(slog.LevelInfo, "this kernel is older than Linux 6.8: connecting gets slower once half of the local ports are taken")
+	}
+}
+
+// kernel is the running one's release.
+var kernel = procfs.Kernel
+
+// checkKernel tells of one that takes the option for the range, but goes by parity
+// all the same.
+func (d *Dialer) checkKernel() {
 	if d.Logger == nil {
 		return
 	}
-	d.toldOfOnce.Do(func() {
-		if d.Ports == (PortRange{}) {
-			d.Logger.Info("this system has no IP_LOCAL_PORT_RANGE (Linux 6.3): connecting gets slower once half of the local ports are taken")
-			return
-		}
-		d.Logger.Warn("this system has no IP_LOCAL_PORT_RANGE (Linux 6.3): Dialer.Ports has no effect", "ports", d.Ports)
-	})
+	if v, err := kernel(); err == nil && v.AtLeast(6, 3) && !v.AtLeast(6, 8) {
+		d.tellSlow()
+	}
 }
 
 // checkPorts reports a range that the kernel would ignore.

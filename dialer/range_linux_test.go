@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lastack/lastack/internal/netlab"
+	"github.com/lastack/lastack/internal/procfs"
 	"github.com/lastack/lastack/internal/sockopt"
 )
 
@@ -126,7 +127,7 @@ func TestWithoutPortRange(t *testing.T) {
 			if err != nil {
 				t.Errorf("after %d connections: %v", len(conns), err)
 			}
-			if n := strings.Count(lines.String(), "\n"); n != 1 || !strings.Contains(lines.String(), "IP_LOCAL_PORT_RANGE") {
+			if n := strings.Count(lines.String(), "\n"); n != 1 || !strings.Contains(lines.String(), "Linux 6.") {
 				t.Errorf("%d lines in the log:\n%s", n, lines)
 			}
 			if _, err := fill(t, &Dialer{Ports: ports}, srv.AddrPort, 1); err != nil {
@@ -134,4 +135,23 @@ func TestWithoutPortRange(t *testing.T) {
 			}
 		}
 	}, netlab.PortRange(20000, 20099))
+}
+
+// TestOlderKernelIsTold: one that takes the option, and makes less of it.
+func TestOlderKernelIsTold(t *testing.T) {
+	defer func(real func() (procfs.Version, error)) { kernel = real }(kernel)
+	for version, want := range map[procfs.Version]int{
+		{Major: 6, Minor: 3}: 1, {Major: 6, Minor: 7}: 1, {Major: 6, Minor: 8}: 0, {Major: 7}: 0,
+	} {
+		kernel = func() (procfs.Version, error) { return version, nil }
+		log, lines := logTo()
+		d := &Dialer{Logger: log}
+		srv := listen(t, "tcp4", "127.0.0.1:0")
+		if _, err := fill(t, d, srv.AddrPort, 2); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(lines.String(), "\n"); n != want {
+			t.Errorf("%v: %d lines in the log, want %d:\n%s", version, n, want, lines)
+		}
+	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,6 +119,56 @@ func TestKernelSourceIsExhaustedByOthers(t *testing.T) {
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || len(e.Sources) != sources {
 			t.Errorf("got %v", err)
+		}
+	}, netlab.PortRange(20000, 20009))
+}
+
+// TestKernelSourcesAtOnce: many callers share four sources whose ports are just
+// enough, connections end all the time, and at the end nothing is in use.
+func TestKernelSourcesAtOnce(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		const ports, callers, turns = 10, 40, 50
+		addr := greet(t, "127.0.0.1:8000", false)
+		m := new(metrics.Meter)
+		d := &Dialer{Sources: loopbacks(4), Meter: m}
+		var exhausted atomic.Int64
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				for range turns {
+					c, err := d.DialContext(t.Context(), "tcp", addr.String())
+					if err != nil {
+						// The port of the one before may not be free yet.
+						if !errors.Is(err, ErrPortsExhausted) {
+							t.Error(err)
+						}
+						exhausted.Add(1)
+						continue
+					}
+					var hello [6]byte
+					if _, err := io.ReadFull(c, hello[:]); err != nil {
+						t.Error(err)
+					}
+					c.Close()
+				}
+			})
+		}
+		wg.Wait()
+		if err := d.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		t.Logf("%d of %d dials found no port", exhausted.Load(), callers*turns)
+		netlab.Eventually(t, 10*time.Second, "nothing is used", func() bool {
+			d.sources.mu.Lock()
+			defer d.sources.mu.Unlock()
+			inUse := 0
+			for _, n := range d.sources.used {
+				inUse += n
+			}
+			return inUse == len(d.sources.waits)
+		})
+		if n := len(d.sources.waits); uint64(n) != m.Snapshot().TimeWaits {
+			t.Errorf("%d TIME_WAITs are in use, %d were counted", n, m.Snapshot().TimeWaits)
 		}
 	}, netlab.PortRange(20000, 20009))
 }
