@@ -13,11 +13,16 @@ import (
 // BindFD binds a socket to the source address, whose family is the socket's,
 // and to no port. It is for a [net.Dialer.Control] function.
 func BindFD(fd uintptr, source netip.Addr) error {
+	return BindPortFD(fd, netip.AddrPortFrom(source, 0))
+}
+
+// BindPortFD is BindFD with a port.
+func BindPortFD(fd uintptr, local netip.AddrPort) error {
 	var sa syscall.Sockaddr
-	if source.Is4() {
-		sa = &syscall.SockaddrInet4{Addr: source.As4()}
+	if source := local.Addr(); source.Is4() {
+		sa = &syscall.SockaddrInet4{Addr: source.As4(), Port: int(local.Port())}
 	} else {
-		sa = &syscall.SockaddrInet6{Addr: source.As16(), ZoneId: zoneID(source.Zone())}
+		sa = &syscall.SockaddrInet6{Addr: source.As16(), Port: int(local.Port()), ZoneId: zoneID(source.Zone())}
 	}
 	return os.NewSyscallError("bind", syscall.Bind(int(fd), sa))
 }

@@ -9,5 +9,8 @@ import (
 // package.
 func BindFD(uintptr, netip.Addr) error { return errors.ErrUnsupported }
 
+// BindPortFD is as impossible.
+func BindPortFD(uintptr, netip.AddrPort) error { return errors.ErrUnsupported }
+
 // LocalAddrFD returns no address: not known.
 func LocalAddrFD(uintptr) netip.AddrPort { return netip.AddrPort{} }

@@ -39,6 +39,10 @@ type Info struct {
 
 	Acked uint64 // bytes that the peer has acknowledged
 
+	// Timestamps reports whether both sides put timestamps on their segments
+	// (RFC 7323), as agreed when the connection was made.
+	Timestamps bool
+
 	// Retransmits is how often in a row the kernel has sent the oldest byte of
 	// Unsent again because nothing acknowledged it in time.
 	Retransmits int

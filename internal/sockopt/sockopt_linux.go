@@ -12,6 +12,8 @@ import (
 // siocoutq is SIOCOUTQ, which x/sys knows by the name of its terminal twin.
 const siocoutq = unix.TIOCOUTQ
 
+const optTimestamps = 1 // TCPI_OPT_TIMESTAMPS of <linux/tcp.h>
+
 // ReadInfo reads what the kernel knows about the connection.
 func ReadInfo(raw syscall.RawConn) (Info, error) {
 	var info Info
@@ -25,6 +27,7 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
 		info.Silence = time.Duration(tcp.Last_data_recv) * time.Millisecond
 		info.Acked = tcp.Bytes_acked
+		info.Timestamps = tcp.Options&optTimestamps != 0
 		info.Retransmits = int(tcp.Retransmits)
 		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
 		if info.Unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ); err != nil {
@@ -86,6 +89,11 @@ func CapUserTimeout(raw syscall.RawConn, d time.Duration) error {
 func SetBindNoPortFD(fd uintptr) error {
 	return setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 }
+
+// SetReuseAddrFD lets a socket be bound to a port that others have which were
+// given the same option, listeners excepted. A TIME_WAIT inherits it from its
+// socket. It must be set before the socket is bound.
+func SetReuseAddrFD(fd uintptr) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }
 
 // SetLocalPortRangeFD has connect choose the port from this range (Linux 6.3).
 // A bound outside the system's own range has no effect, and none of this has

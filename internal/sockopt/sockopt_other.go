@@ -30,6 +30,9 @@ func CapUserTimeout(syscall.RawConn, time.Duration) error { return errors.ErrUns
 // SetBindNoPortFD is IP_BIND_ADDRESS_NO_PORT.
 func SetBindNoPortFD(uintptr) error { return errors.ErrUnsupported }
 
+// SetReuseAddrFD is SO_REUSEADDR, which means something else on each system.
+func SetReuseAddrFD(uintptr) error { return errors.ErrUnsupported }
+
 // SetLocalPortRangeFD is IP_LOCAL_PORT_RANGE.
 func SetLocalPortRangeFD(uintptr, uint16, uint16) error { return errors.ErrUnsupported }
 
