@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -23,7 +24,7 @@ type attempt struct {
 	d    *Dialer
 	note birth.Note
 
-	mu    sync.Mutex // taken before sources.mu
+	mu    sync.Mutex // taken before sources.mu and rings.mu
 	done  bool       // sockets of a race that is lost may still come by
 	tries []try
 }
@@ -33,6 +34,7 @@ type try struct {
 	to     netip.AddrPort
 	source netip.Addr     // one of Dialer.Sources, which counts it; or none
 	bound  netip.AddrPort // what it was bound to before connect, as far as known
+	lease  *lease         // of a fixed port, or nil
 	failed bool
 
 	refused bool // by the user's own hook, whose error needs no explanation
@@ -44,14 +46,12 @@ func (a *attempt) dial(ctx context.Context, network, address string) (net.Conn, 
 	nd.SetMultipathTCP(false)
 	nd.Control, nd.ControlContext = nil, a.control
 	c, err := nd.DialContext(ctx, network, address)
-	for range a.d.Sources {
-		if err == nil || ctx.Err() != nil || !a.anotherSource(err) {
-			break
-		}
-		c, err = nd.DialContext(ctx, network, address) // it gives up after three sources
+	for i := 0; err != nil && ctx.Err() == nil && a.again(err, i); i++ {
+		c, err = nd.DialContext(ctx, network, address) // it gives up after three sources or ports
 	}
 	if err != nil {
 		err = a.explain(ctx, err)
+		a.refused(err)
 		a.end(netip.AddrPort{})
 		return nil, err
 	}
@@ -68,6 +68,9 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 	var serr error
 	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
 		return err
+	}
+	if serr == nil && a.d.FixedPorts != (PortRange{}) {
+		serr = a.bindFixed(ctx, c, t)
 	}
 	// The user's own hook comes last, so that it wins. ControlContext hides
 	// Control, as in net.Dialer.
@@ -112,6 +115,9 @@ func (a *attempt) prepare(fd uintptr, t *try) error {
 	}
 	if d.UserTimeout > 0 {
 		sockopt.SetUserTimeoutFD(fd, d.UserTimeout)
+	}
+	if d.FixedPorts != (PortRange{}) {
+		return sockopt.SetReuseAddrFD(fd) // it is bound outside, since that may take time
 	}
 	local := tcpAddr(d.Net.LocalAddr)
 	address := local.IsValid() && !local.Addr().IsUnspecified()
@@ -183,6 +189,12 @@ func (a *attempt) begin(t try, sourced bool) (netip.Addr, bool) {
 		if !old.failed {
 			old.failed = true
 			a.d.sources.release(old.use())
+			if l := old.lease; l != nil {
+				// The kernel has refused the port, and does not say whether for
+				// a TIME_WAIT without timestamps.
+				l.bare = true
+				l.used()
+			}
 		}
 		failed = append(failed, old.source)
 	}
@@ -201,34 +213,52 @@ func (a *attempt) begin(t try, sourced bool) (netip.Addr, bool) {
 
 func (t try) use() use { return use{t.source, t.to} }
 
-// end ends the attempt. The sources of its sockets are given back, but for that
-// of the connection to the remote address, which is returned.
-func (a *attempt) end(remote netip.AddrPort) use {
+// end ends the attempt. The sources and ports of its sockets are given back, but
+// for those of the connection to the remote address, which are returned.
+func (a *attempt) end(remote netip.AddrPort) (kept try) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.done = true
-	var kept use
 	for _, t := range a.tries {
 		switch {
 		case t.failed:
-		case t.to == remote && !kept.source.IsValid():
-			kept = t.use()
+		case t.to == remote && !kept.to.IsValid():
+			kept = t
 		default:
 			a.d.sources.release(t.use())
+			if t.lease != nil {
+				t.lease.used()
+			}
 		}
 	}
 	return kept
 }
 
 // account returns the account of the connection that the attempt has brought:
-// one that keeps books on its source before it tells the given one, which may be
+// one that keeps books on its source and port before it tells the given one, which may be
 // nil, as it may itself.
 func (a *attempt) account(c *linger.Conn, told linger.Account) linger.Account {
 	kept := a.end(tcpAddr(c.RemoteAddr()))
-	if !kept.source.IsValid() {
-		return told
+	if kept.source.IsValid() {
+		told = &occupancy{use: kept.use(), sources: &a.d.sources, told: told}
 	}
-	return &occupancy{use: kept, sources: &a.d.sources, told: told}
+	if kept.lease != nil {
+		told = kept.lease.settle(c, told)
+	}
+	return told
+}
+
+// again reports whether to dial once more after the error, having done so n
+// times: for another source, or another fixed port.
+func (a *attempt) again(err error, n int) bool {
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return false
+	}
+	if a.d.FixedPorts != (PortRange{}) && n < maxRedials {
+		sys, ok := errors.AsType[*os.SyscallError](err)
+		return ok && sys.Syscall == "connect"
+	}
+	return n < len(a.d.Sources) && a.anotherSource(err)
 }
 
 // anotherSource reports whether the attempt has failed for want of a port, and

@@ -53,6 +53,33 @@ type Dialer struct {
 	// If zero, it is the system's. A port in Net.LocalAddr overrides it.
 	Ports PortRange
 
+	// FixedPorts are local ports that the Dialer gives to its connections by
+	// itself, so that one can be used again while its last connection to the
+	// same destination is in TIME_WAIT, which the kernel does only as far as
+	// net.ipv4.tcp_tw_reuse lets it. That is of use where this side closes
+	// first and must not reset: under Policy.Fallback Plain, or Abort.
+	//
+	// Each source address has all of them for each destination, but for the
+	// destination's own port. A port rests for a second after its connection
+	// has ended, and that must have had TCP timestamps, or its TIME_WAIT is
+	// waited for. So n of them serve about n connections a second that are
+	// closed at once. A port is not used while the kernel has anything but a
+	// TIME_WAIT there. A dial for which there is none waits for one that
+	// rests, or that belongs to a connection that has been closed, for two
+	// seconds at most. If all are in use, or ctx would be over before, it fails
+	// at once with an [*Error] that is [ErrPortsExhausted].
+	// Dialers of a process that have the same FixedPorts share them.
+	//
+	// A port that is bound by number is lost to every other program of the
+	// host as long as it has a connection or a TIME_WAIT. So FixedPorts must lie
+	// outside the system's range (net.ipv4.ip_local_port_range) or be reserved
+	// (net.ipv4.ip_local_reserved_ports); else the first dial fails with a
+	// [*FieldError], as it does if Ports or Net.LocalAddr is set as well, and on
+	// other systems than Linux. Where the source address depends on what
+	// Net.Control sets, as on a mark or a device, name it in Sources.
+	// If zero, the kernel chooses.
+	FixedPorts PortRange
+
 	// UserTimeout bounds how long sent data may stay unacknowledged before the
 	// kernel gives the connection up (TCP_USER_TIMEOUT, in steps of a
 	// millisecond; Linux). It also ends a healthy connection whose peer does
@@ -96,6 +123,9 @@ func (d *Dialer) checkFields() error {
 		return err
 	}
 	if err := d.checkPorts(); err != nil {
+		return err
+	}
+	if err := d.checkFixedPorts(); err != nil {
 		return err
 	}
 	d.checkKernel()

@@ -90,8 +90,10 @@ type Error struct {
 
 	// Range is where the kernel looked for a port, of each source, and Reserved
 	// how many of its ports it must not take (net.ipv4.ip_local_reserved_ports).
+	// Fixed says that it is Dialer.FixedPorts, none of which was ready.
 	Range    PortRange
 	Reserved int
+	Fixed    bool
 
 	// States are the sockets that have the ports, by state, in the words of
 	// metrics.Sockets: under PortsExhausted those from the sources to the
@@ -100,7 +102,8 @@ type Error struct {
 
 	// Other is how many of the range are neither counted nor reserved, where
 	// the kernel says that there is none: other sockets were bound to them by
-	// number, which the kernel does not share, or they have come free since.
+	// number, which the kernel does not share, or they have come free since. Of
+	// Fixed ports they are those that rest, and those that others have.
 	Other int
 
 	// Settings are the kernel's, by name: net.ipv4.tcp_tw_reuse and the like.
@@ -186,6 +189,9 @@ func (e *Error) exhaustion() string {
 	if e.Range != (PortRange{}) {
 		s = fmt.Sprintf("all %d local ports of %v", e.Range.Len()-e.Reserved, e.Range)
 	}
+	if e.Fixed {
+		s = strings.Replace(s, "local", "fixed", 1)
+	}
 	switch len(e.Sources) {
 	case 0:
 	case 1:
@@ -202,7 +208,10 @@ func (e *Error) counted() string {
 	for _, state := range slices.Sorted(maps.Keys(e.States)) {
 		parts = append(parts, fmt.Sprintf("%s %d", state, e.States[state]))
 	}
-	if e.Other > 0 {
+	switch {
+	case e.Other > 0 && e.Fixed:
+		parts = append(parts, fmt.Sprintf("at rest or bound by others %d", e.Other))
+	case e.Other > 0:
 		parts = append(parts, fmt.Sprintf("bound by others %d", e.Other))
 	}
 	if len(parts) == 0 {

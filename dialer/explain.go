@@ -21,24 +21,28 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	if !ok {
 		return err
 	}
-	sys, ok := errors.AsType[*os.SyscallError](op.Err)
-	if !ok {
+	_, none := errors.AsType[*noPortError](op.Err)
+	call, errno, ok := unclear(op.Err)
+	if !ok && !none {
 		return err
 	}
-	errno, ok := sys.Err.(syscall.Errno)
-	if !ok || errno != syscall.EADDRNOTAVAIL && errno != syscall.EADDRINUSE && errno != syscall.ENETUNREACH {
-		return err
-	}
-	e := &Error{Destination: tcpAddr(op.Addr), Err: err}
+	e := &Error{Destination: tcpAddr(op.Addr), Fixed: none, Err: err}
 	for _, t := range a.triesTo(e.Destination) {
 		if t.refused {
 			return err
+		}
+		if e.Fixed {
+			t.bound = netip.AddrPortFrom(t.bound.Addr(), 0)
 		}
 		if t.bound.IsValid() && !slices.Contains(e.Sources, t.bound) {
 			e.Sources = append(e.Sources, t.bound)
 		}
 	}
-	e.Cause = e.causeOf(sys.Syscall, errno)
+	if e.Fixed {
+		e.Cause = PortsExhausted
+	} else {
+		e.Cause = e.causeOf(call, errno)
+	}
 	switch e.Cause {
 	case PortsExhausted, SourceExhausted:
 		e.Range, e.Reserved = a.d.effectiveRange()
@@ -53,6 +57,17 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	}
 	e.advise()
 	return e
+}
+
+// unclear returns the system call that has failed, and its errno, if that is one
+// which may mean several things.
+func unclear(err error) (call string, errno syscall.Errno, ok bool) {
+	sys, ok := errors.AsType[*os.SyscallError](err)
+	if !ok {
+		return "", 0, false
+	}
+	errno, ok = sys.Err.(syscall.Errno)
+	return sys.Syscall, errno, ok && (errno == syscall.EADDRNOTAVAIL || errno == syscall.EADDRINUSE || errno == syscall.ENETUNREACH)
 }
 
 // given returns the source whose port was given by number, if any.
@@ -228,6 +243,10 @@ func (e *Error) adviseExhausted() string {
 	}
 	most := func(state sockdiag.State) bool { return 2*e.States[state.String()] > all }
 	switch {
+	case e.Fixed && most(sockdiag.TimeWait) && e.Settings["net.ipv4.tcp_timestamps"] == 0:
+		return "most are in TIME_WAIT, for a minute each: switch TCP timestamps on at both ends (net.ipv4.tcp_timestamps), so that a new connection can be told from the last"
+	case e.Fixed:
+		return "a port can be used again a second after its connection has ended: widen Dialer.FixedPorts, add source addresses (Dialer.Sources), or keep connections and reuse them (package pool)"
 	case e.States == nil:
 		return "reuse connections, or add source addresses (Dialer.Sources)"
 	case most(sockdiag.TimeWait) && e.Settings["net.ipv4.tcp_tw_reuse"] == 0:

@@ -121,9 +121,12 @@ func (d *Dialer) checkPorts() error {
 	return nil
 }
 
-// effectiveRange returns the range that the kernel chooses from, and how many
+// effectiveRange returns the range that a port is chosen from, and how many
 // of its ports are reserved. It is zero if that is not known.
 func (d *Dialer) effectiveRange() (r PortRange, reserved int) {
+	if d.FixedPorts != (PortRange{}) {
+		return d.FixedPorts, 0
+	}
 	system, err := procfs.LocalPorts()
 	if err != nil {
 		return PortRange{}, 0
