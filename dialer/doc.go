@@ -25,6 +25,10 @@
 // them are taken. Dialer.Sources brings a range for each address, and
 // Dialer.Ports keeps to a part of one.
 //
+// A connection that this side closes plainly keeps its port for a minute, in
+// TIME_WAIT, for that destination. Where net.ipv4.tcp_tw_reuse does not let the
+// kernel use it again, Dialer.FixedPorts does, a second later.
+//
 // When there is no port left all the same, the error says who has them: see
 // [Error] and [ErrPortsExhausted].
 //

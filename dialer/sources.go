@@ -103,7 +103,8 @@ func isLocal(source netip.Addr) error {
 
 // pick returns the source of to's family from which the fewest connections go
 // there, and counts one more if it is to. One that has failed is taken only if
-// there is no other, and one that was put aside only if all others have failed.
+// all others have as often, and one that was put aside only if all others have
+// failed.
 // It returns false if there is none of that family.
 func (s *sources) pick(list []netip.Addr, to netip.AddrPort, failed []netip.Addr, count bool, now time.Time) (netip.Addr, bool) {
 	s.mu.Lock()
@@ -121,8 +122,10 @@ func (s *sources) pick(list []netip.Addr, to netip.AddrPort, failed []netip.Addr
 		if until, ok := s.aside[source]; ok && now.Before(until) {
 			rank += 1 << 20 // more than there are ports
 		}
-		if slices.Contains(failed, source) {
-			rank += 1 << 21
+		for _, f := range failed {
+			if f == source {
+				rank += 1 << 21
+			}
 		}
 		if !best.IsValid() || rank < bestRank {
 			best, bestRank = source, rank

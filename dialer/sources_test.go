@@ -40,7 +40,8 @@ func TestLeastUsedSource(t *testing.T) {
 	wantPick(t, s, list, to4, nil, four2)
 	wantPick(t, s, list, to4, []netip.Addr{four1}, four2)
 	wantPick(t, s, list, to4, []netip.Addr{four1, four2}, four1) // better than none
-	wantPick(t, s, list[:1], to4, nil, netip.Addr{})             // none of that family
+	wantPick(t, s, list, to4, []netip.Addr{four1, four2, four1}, four2)
+	wantPick(t, s, list[:1], to4, nil, netip.Addr{}) // none of that family
 }
 
 func TestSourcesAreForgotten(t *testing.T) {
