@@ -26,14 +26,16 @@ var fixedLab = netlab.PortRange(20000, 20999)
 
 func plain() *linger.Closer { return &linger.Closer{Policy: linger.Policy{Fallback: linger.Plain}} }
 
-// hearAndClose reads the greeting, so that a close sends a FIN.
-func hearAndClose(t testing.TB, c net.Conn) {
+// hearAndClose reads the greeting, so that a close sends a FIN, and returns when
+// it did not yet.
+func hearAndClose(t testing.TB, c net.Conn) time.Time {
 	t.Helper()
 	var hello [6]byte
 	if _, err := io.ReadFull(c, hello[:]); err != nil {
 		t.Error(err)
 	}
-	c.Close()
+	defer c.Close()
+	return time.Now()
 }
 
 // callAndClose makes a connection and closes it first.
@@ -89,11 +91,10 @@ func TestKernelFixedPorts(t *testing.T) {
 						return
 					}
 					port := tcpAddr(c.LocalAddr()).Port()
-					hearAndClose(t, c)
 					if at, ok := closed[port]; !fixedPorts.Contains(port) || ok && connected.Sub(at) < quarantine {
 						t.Errorf("port %d is used again after %v", port, connected.Sub(at))
 					}
-					closed[port] = time.Now()
+					closed[port] = hearAndClose(t, c)
 				}
 			})
 		}

@@ -140,8 +140,8 @@ func TestKernelFixedPortsSources(t *testing.T) {
 		// One that ends serves the next dial, from wherever it was.
 		gone := conns[5].LocalAddr()
 		conns[5].(*linger.Conn).Tell(linger.Broken)
-		conns[5].Close()
 		closed := time.Now()
+		conns[5].Close()
 		again, err := fill(t, d, srv.AddrPort, 1)
 		if err != nil || again[0].LocalAddr().String() != gone.String() || time.Since(closed) < quarantine {
 			t.Errorf("after %v: %v, %v; want it at %v", time.Since(closed), again, err, gone)
