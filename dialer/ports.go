@@ -84,7 +84,7 @@ var kernel = procfs.Kernel
 // checkKernel tells of one that takes the option for the range, but goes by parity
 // all the same.
 func (d *Dialer) checkKernel() {
-	if d.Logger == nil {
+	if d.Logger == nil || d.FixedPorts != (PortRange{}) {
 		return
 	}
 	if v, err := kernel(); err == nil && v.AtLeast(6, 3) && !v.AtLeast(6, 8) {
