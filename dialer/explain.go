@@ -38,6 +38,10 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 			e.Sources = append(e.Sources, t.bound)
 		}
 	}
+	if _, byNumber := e.given(); byNumber {
+		// Of the others no port was found, and so none has been tried.
+		e.Sources = slices.DeleteFunc(e.Sources, func(s netip.AddrPort) bool { return s.Port() == 0 })
+	}
 	if e.Fixed {
 		e.Cause = PortsExhausted
 	} else {

@@ -35,7 +35,7 @@ const (
 
 	// maxRedials bounds the dials of an attempt whose port the kernel has
 	// refused after all. The net package makes three of each.
-	maxRedials = 4
+	maxRedials = 2
 )
 
 // checkFixedPorts reports what would not work or would harm others.
