@@ -45,8 +45,14 @@ func (a *attempt) dial(ctx context.Context, network, address string) (net.Conn, 
 	nd := a.d.Net
 	nd.SetMultipathTCP(false)
 	nd.Control, nd.ControlContext = nil, a.control
+	if nd.Timeout > 0 { // for all of them, where each DialContext would begin it anew
+		if at := time.Now().Add(nd.Timeout); nd.Deadline.IsZero() || at.Before(nd.Deadline) {
+			nd.Deadline = at
+		}
+	}
+	over := func() bool { return ctx.Err() != nil || !nd.Deadline.IsZero() && !time.Now().Before(nd.Deadline) }
 	c, err := nd.DialContext(ctx, network, address)
-	for i := 0; err != nil && ctx.Err() == nil && a.again(err, i); i++ {
+	for i := 0; err != nil && !over() && a.again(err, i); i++ {
 		c, err = nd.DialContext(ctx, network, address) // it gives up after three sources or ports
 	}
 	if err != nil {
