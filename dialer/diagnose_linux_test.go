@@ -177,6 +177,31 @@ func TestKernelBudget(t *testing.T) {
 	}, netlab.PortRange(40000, 40299), netlab.Sysctl("net.ipv4.ip_local_reserved_ports", "8080,40000-40049,40100"))
 }
 
+// TestKernelBudgetBesideFixedPorts: what is on reserved ports takes none of
+// those away that the kernel may choose from.
+func TestKernelBudgetBesideFixedPorts(t *testing.T) {
+	netlab.Run(t, func(*netlab.Lab) {
+		p := startPeer(t, "127.0.0.1:8001")
+		fixed := &dialer.Dialer{FixedPorts: dialer.PortRange{Lo: 40000, Hi: 40089}}
+		for range 90 {
+			c, err := fixed.DialContext(t.Context(), "tcp", p.addr.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		p.hold(t, 2)
+		r := diagnose(t)
+		if d := to(t, r, p.addr); r.Ports.Usable != 10 || d.Used != 2 || d.Left() != 8 || r.RunningOut() || len(r.Advice) != 0 {
+			t.Errorf("%+v\n%v", d, r)
+		}
+		p.hold(t, 8)
+		if d := to(t, diagnose(t), p.addr); d.Left() != 0 {
+			t.Errorf("when all are taken: %+v", d)
+		}
+	}, netlab.PortRange(40000, 40099), netlab.Sysctl("net.ipv4.ip_local_reserved_ports", "40000-40089"))
+}
+
 // TestKernelReuse: where the kernel lends ports in TIME_WAIT again, they count
 // as left, and it does lend them.
 func TestKernelReuse(t *testing.T) {

@@ -63,7 +63,7 @@ type held struct {
 func (d *diagnosis) note(k sockdiag.Socket) {
 	s := &d.sockets
 	var r *route
-	if d.inRange(k.Local.Port()) && !s.listening[k.Local.Port()] && k.Remote.Port() != 0 {
+	if d.counts(k.Local.Port()) && k.Remote.Port() != 0 {
 		p := pair{k.Local.Addr(), k.Remote}
 		if r = s.routes[p]; r == nil {
 			r = s.newRoute(p)
@@ -78,6 +78,13 @@ func (d *diagnosis) note(k sockdiag.Socket) {
 		closeWait := k.State == sockdiag.CloseWait
 		s.held = append(s.held, held{k.Inode, k.UID, closeWait, closeWait && k.Unread > 0, r})
 	}
+}
+
+// counts reports whether the port is one of those in [PortBudget.Usable]. Who
+// binds to another by number takes nothing away from them, as Dialer.FixedPorts
+// does with reserved ones.
+func (d *diagnosis) counts(port uint16) bool {
+	return d.inRange(port) && !d.sockets.listening[port] && !d.sockets.reserved.Contains(port)
 }
 
 // newRoute adds a route. There may be as many as sockets, so they are made by

@@ -79,8 +79,8 @@ type Destination struct {
 	Source  netip.Addr     `json:"source"`
 	Address netip.AddrPort `json:"address"`
 
-	// Used are the ports of the range that are taken, and States the same by
-	// the state of their sockets.
+	// Used are the Usable ports that are taken, and States the same by the
+	// state of their sockets. What is bound to others by number does not count.
 	Used   int            `json:"used"`
 	States map[string]int `json:"states"`
 
@@ -123,7 +123,7 @@ type Holder struct {
 	Name string `json:"name"` // of the program; it may have chosen that itself
 
 	Connections int `json:"connections"`
-	Ports       int `json:"ports"` // of them, those from ports of the range
+	Ports       int `json:"ports"` // of them, those from Usable ports of the range
 
 	// MostTo is the destination of most of these.
 	MostTo netip.AddrPort `json:"most_to,omitzero"`
