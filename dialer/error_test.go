@@ -72,21 +72,35 @@ func TestHookRefuses(t *testing.T) {
 }
 
 func TestAdvice(t *testing.T) {
+	reuse := func(v int64) map[string]int64 {
+		return map[string]int64{"net.ipv4.tcp_tw_reuse": v, "net.ipv4.tcp_timestamps": 1}
+	}
+	without := func(v int64) map[string]int64 {
+		return map[string]int64{"net.ipv4.tcp_tw_reuse": v, "net.ipv4.tcp_timestamps": 0}
+	}
+	waits := map[string]int{"established": 40, "time_wait": 60}
+	const far, near = "192.0.2.1:80", "127.0.0.1:80"
 	for _, tt := range []struct {
-		name   string
-		states map[string]int
-		other  int
-		reuse  int64
-		says   string
+		name     string
+		states   map[string]int
+		other    int
+		to       string
+		settings map[string]int64
+		says     string
 	}{
-		{"not counted", nil, 0, 0, "Dialer.Sources"},
-		{"in use", map[string]int{"established": 60, "time_wait": 40}, 0, 0, "in use"},
-		{"TIME_WAIT", map[string]int{"established": 40, "time_wait": 60}, 0, 0, "tcp_tw_reuse=1"},
-		{"TIME_WAIT, which may be reused", map[string]int{"time_wait": 100}, 0, 1, "close first"},
-		{"a leak", map[string]int{"close_wait": 60, "established": 40}, 0, 0, "leak"},
-		{"others", map[string]int{"established": 10}, 90, 0, "ip_local_reserved_ports"},
+		{"not counted", nil, 0, far, reuse(0), "Dialer.Sources"},
+		{"in use", map[string]int{"established": 60, "time_wait": 40}, 0, far, reuse(0), "in use"},
+		{"TIME_WAIT", waits, 0, far, reuse(0), "or set net.ipv4.tcp_tw_reuse=1"},
+		{"TIME_WAIT, lent on loopback only", waits, 0, far, reuse(2), "or set net.ipv4.tcp_tw_reuse=1"},
+		{"TIME_WAIT, of which nothing is known", waits, 0, far, nil, "or set net.ipv4.tcp_tw_reuse=1"},
+		{"TIME_WAIT, lent here", waits, 0, near, reuse(2), "or have the server use TCP timestamps"},
+		{"TIME_WAIT, lent", waits, 0, far, reuse(1), "or have the server use TCP timestamps"},
+		{"TIME_WAIT, no timestamps", waits, 0, far, without(1), "or switch TCP timestamps on at both ends"},
+		{"TIME_WAIT, neither", waits, 0, far, without(0), "or set net.ipv4.tcp_tw_reuse=1 and, at both ends, net.ipv4.tcp_timestamps=1"},
+		{"a leak", map[string]int{"close_wait": 60, "established": 40}, 0, far, reuse(0), "leak"},
+		{"others", map[string]int{"established": 10}, 90, far, reuse(0), "IP_BIND_ADDRESS_NO_PORT"},
 	} {
-		e := &Error{Cause: PortsExhausted, States: tt.states, Other: tt.other, Settings: map[string]int64{"net.ipv4.tcp_tw_reuse": tt.reuse}}
+		e := &Error{Cause: PortsExhausted, States: tt.states, Other: tt.other, Destination: netip.MustParseAddrPort(tt.to), Settings: tt.settings}
 		if e.advise(); !strings.Contains(e.Advice, tt.says) {
 			t.Errorf("%s: %s", tt.name, e.Advice)
 		}

@@ -247,20 +247,41 @@ func (e *Error) adviseExhausted() string {
 	}
 	most := func(state sockdiag.State) bool { return 2*e.States[state.String()] > all }
 	switch {
-	case e.Fixed && most(sockdiag.TimeWait) && e.Settings["net.ipv4.tcp_timestamps"] == 0:
+	case e.Fixed && most(sockdiag.TimeWait) && e.timestampsOff():
 		return "most are in TIME_WAIT, for a minute each: switch TCP timestamps on at both ends (net.ipv4.tcp_timestamps), so that a new connection can be told from the last"
 	case e.Fixed:
 		return "a port can be used again a second after its connection has ended: widen Dialer.FixedPorts, add source addresses (Dialer.Sources), or keep connections and reuse them (package pool)"
 	case e.States == nil:
 		return "reuse connections, or add source addresses (Dialer.Sources)"
-	case most(sockdiag.TimeWait) && e.Settings["net.ipv4.tcp_tw_reuse"] == 0:
-		return "most are in TIME_WAIT, for a minute each: keep connections and reuse them (package pool), let the server close first, or set net.ipv4.tcp_tw_reuse=1"
 	case most(sockdiag.TimeWait):
-		return "most are in TIME_WAIT, for a minute each: keep connections and reuse them (package pool), or let the server close first"
+		return "most are in TIME_WAIT, for a minute each: keep connections and reuse them (package pool), let the server close first, or " + e.adviseLending()
 	case most(sockdiag.CloseWait):
 		return "most are in CLOSE_WAIT: the server has closed them and the program that holds them has not, which is a leak there"
 	case 2*e.Other > all:
-		return "most were bound by number, by sockets to other destinations or by listeners: keep those out of this range (net.ipv4.ip_local_reserved_ports)"
+		return "most were bound before connect, or by listeners: bind to an address without a port only with IP_BIND_ADDRESS_NO_PORT, and keep ports that are bound by number out of this range (net.ipv4.ip_local_reserved_ports)"
 	}
 	return "they are in use: send more over each connection (HTTP/2, package pool), add source addresses (Dialer.Sources), or widen net.ipv4.ip_local_port_range"
+}
+
+// adviseLending is what has the kernel lend ports in TIME_WAIT again, as far as
+// its settings are known.
+func (e *Error) adviseLending() string {
+	local := func(s netip.AddrPort) bool { return s.Addr().IsLoopback() }
+	reuse, known := e.Settings["net.ipv4.tcp_tw_reuse"]
+	lends := reuse == 1 || reuse == 2 && (local(e.Destination) || slices.ContainsFunc(e.Sources, local))
+	switch {
+	case known && lends && e.timestampsOff():
+		return "switch TCP timestamps on at both ends (net.ipv4.tcp_timestamps=1)"
+	case known && lends:
+		return "have the server use TCP timestamps, without which net.ipv4.tcp_tw_reuse does nothing"
+	case e.timestampsOff():
+		return "set net.ipv4.tcp_tw_reuse=1 and, at both ends, net.ipv4.tcp_timestamps=1"
+	}
+	return "set net.ipv4.tcp_tw_reuse=1"
+}
+
+// timestampsOff reports whether they are known to be.
+func (e *Error) timestampsOff() bool {
+	v, known := e.Settings["net.ipv4.tcp_timestamps"]
+	return known && v == 0
 }
