@@ -45,8 +45,13 @@ func (d *diagnosis) advisePorts() {
 			a.Remedies = d.roomFor(dst)
 		case 2*dst.Used > d.Ports.Usable:
 			a.Code = AdviceSlowConnect
-			a.Matter = fmt.Sprintf("%s of %s ports are taken for %s: past the half of them the kernel's search for a free one gets slow, and connect with it.",
+			a.Matter = fmt.Sprintf("%s of %s ports are taken for %s: past the half of them the kernel's search for a free one gets slow, and connect with it, in programs that do not set IP_LOCAL_PORT_RANGE.",
 				comma(dst.Used), comma(d.Ports.Usable), dst.way())
+			if 10*dst.Free < d.Ports.Usable {
+				// It relies on what the kernel does not tell of a TIME_WAIT.
+				a.Matter += fmt.Sprintf(" %s are free; %s in TIME_WAIT are lent again, but only if the other side has TCP timestamps too. If it has not, connections fail: cannot assign requested address.",
+					comma(dst.Free), comma(dst.Reusable))
+			}
 			a.Remedies = append(d.withoutCliff(), d.roomFor(dst)...)
 		default:
 			continue

@@ -218,6 +218,8 @@ func TestKernelReuse(t *testing.T) {
 		}
 		if r := diagnose(t); r.RunningOut() {
 			t.Errorf("all ports can be lent again, but\n%v", r)
+		} else if len(r.Advice) != 1 || !strings.Contains(r.Advice[0].Matter, "0 are free; 100 in TIME_WAIT are lent again, but only if") {
+			t.Errorf("nothing is said of timestamps: %+v", r.Advice)
 		}
 		p.hold(t, 100)
 		if d := to(t, diagnose(t), p.addr); d.Left() != 0 || d.TimeWaits != 0 {

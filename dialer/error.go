@@ -19,7 +19,7 @@ var ErrPortsExhausted = errors.New("local ports are exhausted")
 type Cause uint8
 
 const (
-	// Unexplained means that what the system says of itself is no explanation.
+	// Unexplained is the zero Cause, which no Error of a Dialer has.
 	Unexplained Cause = iota
 
 	// PortsExhausted means that every port of the range is taken for

@@ -13,7 +13,8 @@
 // within a minute at the present rate, or if nine tenths are taken of a
 // process's descriptors, the machine's file handles, the firewall's entries or
 // the kernel's TIME_WAITs (see dialer.Report.RunningOut). It ends with 0 if not,
-// and with 2 if it was called wrongly or could not tell.
+// and with 2 if it was called wrongly or could not tell. Build it for that (go
+// build ./examples/doctor): "go run" itself ends with 1 in place of 2.
 package main
 
 import (
