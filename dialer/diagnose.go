@@ -177,10 +177,16 @@ func (d *diagnosis) readSockets(ctx context.Context) error {
 		return err
 	}
 	d.Ports.Usable = d.usable()
-	err = diag.Each(sockdiag.AllStates&^sockdiag.Listen.Mask(), while(func(k sockdiag.Socket) {
+	each := func(f func(sockdiag.Socket)) error {
+		return diag.Each(sockdiag.AllStates&^sockdiag.Listen.Mask(), while(f))
+	}
+	err = each(func(k sockdiag.Socket) {
 		count(k)
 		d.note(k)
-	}))
+	})
+	if err == nil {
+		err = d.readBound(each)
+	}
 	if err == nil && s.byState[sockdiag.CloseWait] > 0 {
 		s.heard = make(map[uint32]time.Duration)
 		err = diag.EachHeard(sockdiag.CloseWait.Mask(), while(func(k sockdiag.Socket) { s.heard[k.Inode] = k.Heard }))

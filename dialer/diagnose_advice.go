@@ -14,6 +14,7 @@ const maxPortAdvice = 5
 // worth to whoever reads that; what is urgent comes before what is not.
 func (d *diagnosis) advise() {
 	d.advisePorts()
+	d.adviseBound()
 	d.adviseHolders()
 	d.adviseTables()
 	d.adviseSwitches()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -200,6 +201,47 @@ func TestKernelBudgetBesideFixedPorts(t *testing.T) {
 			t.Errorf("when all are taken: %+v", d)
 		}
 	}, netlab.PortRange(40000, 40099), netlab.Sysctl("net.ipv4.ip_local_reserved_ports", "40000-40089"))
+}
+
+// TestKernelBoundPorts: ports that were bound before connect serve nobody else,
+// though no destination has many of them. Shared by connect, they serve all.
+func TestKernelBoundPorts(t *testing.T) {
+	// connect makes n connections in turn to four peers.
+	connect := func(t *testing.T, d *net.Dialer, n int) {
+		var peers []*peer
+		for i := range 4 {
+			peers = append(peers, startPeer(t, "127.0.0.1:"+strconv.Itoa(8001+i)))
+		}
+		for i := range n {
+			c, err := d.Dial("tcp", peers[i%4].addr.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}
+	t.Run("bound", func(t *testing.T) {
+		netlab.Run(t, func(*netlab.Lab) {
+			connect(t, &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}, 95)
+			r := diagnose(t)
+			if len(r.Advice) != 1 || r.Advice[0].Code != dialer.AdviceBoundPorts || r.Advice[0].Source != netip.MustParseAddr("127.0.0.1") || !r.RunningOut() {
+				t.Errorf("%v", r)
+			}
+			fifth := startPeer(t, "127.0.0.1:8005")
+			fifth.hold(t, 5)
+			if _, err := net.Dial("tcp", fifth.addr.String()); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+				t.Errorf("one that is not bound: %v", err)
+			}
+		}, netlab.PortRange(40000, 40099))
+	})
+	t.Run("shared", func(t *testing.T) {
+		netlab.Run(t, func(*netlab.Lab) {
+			connect(t, new(net.Dialer), 95)
+			if r := diagnose(t); r.RunningOut() || len(r.Advice) != 0 {
+				t.Errorf("what is wrong?\n%v", r)
+			}
+		}, netlab.PortRange(40000, 40099))
+	})
 }
 
 // TestKernelReuse: where the kernel lends ports in TIME_WAIT again, they count

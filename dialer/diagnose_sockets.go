@@ -29,6 +29,7 @@ type sockets struct {
 	byState   [numStates]int
 	routes    map[pair]*route
 	spare     []route
+	bound     []boundSource
 	held      []held                   // by processes
 	heard     map[uint32]time.Duration // by inode, of those in CLOSE_WAIT
 }

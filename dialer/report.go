@@ -49,6 +49,8 @@ type Report struct {
 //   - a destination has less than a tenth of its ports left, counting those in
 //     TIME_WAIT that the kernel lends again, or will have none within a minute
 //     if TIME_WAITs go on being made as they have been for half a minute;
+//   - a source address has less than a tenth of its ports left, and each of the
+//     others serves one connection only, as where they were bound before connect;
 //   - nine tenths are taken of the descriptors of a process that holds
 //     connections, of the machine's file handles, of the entries for connection
 //     tracking, or of the TIME_WAITs that the kernel keeps.
@@ -158,6 +160,7 @@ type Setting struct {
 // The codes of Advice.
 const (
 	AdvicePorts         = "ports"           // a destination is short of ports
+	AdviceBoundPorts    = "bound_ports"     // a source is, whatever the destination
 	AdviceSlowConnect   = "slow_connect"    // more than half of its ports are taken
 	AdviceCloseWait     = "close_wait"      // a process does not close its connections
 	AdviceDescriptors   = "descriptors"     // a process is short of descriptors
@@ -174,7 +177,7 @@ type Advice struct {
 	Urgent bool   `json:"urgent"` // see Report.RunningOut
 	Matter string `json:"matter"`
 
-	Source      netip.Addr     `json:"source,omitzero"`      // if it is about a destination
+	Source      netip.Addr     `json:"source,omitzero"`      // if it is about one, or a destination
 	Destination netip.AddrPort `json:"destination,omitzero"` // if it is about one
 	PID         int            `json:"pid,omitempty"`        // if it is about a process
 

@@ -10,7 +10,8 @@
 //
 // It ends with 1 if something is about to run out, so that it can serve as a
 // check: if a destination has less than a tenth of its ports left, or none
-// within a minute at the present rate, or if nine tenths are taken of a
+// within a minute at the present rate, if a source address has less than a tenth
+// left for all destinations together, or if nine tenths are taken of a
 // process's descriptors, the machine's file handles, the firewall's entries or
 // the kernel's TIME_WAITs (see dialer.Report.RunningOut). It ends with 0 if not,
 // and with 2 if it was called wrongly or could not tell. Build it for that (go
