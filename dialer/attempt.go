@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -66,11 +67,11 @@ func (a *attempt) dial(ctx context.Context, network, address string) (net.Conn, 
 
 // control is called for each socket before it is connected.
 func (a *attempt) control(ctx context.Context, network, address string, c syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
+	to, err := target(network, address)
 	if err != nil {
 		return err
 	}
-	t := try{to: netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+	t := try{to: to}
 	var serr error
 	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
 		return err
@@ -95,6 +96,40 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 		a.hooked(t.to, bound, err != nil)
 	}
 	return err
+}
+
+// target returns the address to which a socket is connected that is told this
+// one: no host, as in ":80" or "0.0.0.0:80", is this one.
+func target(network, address string) (netip.AddrPort, error) {
+	if strings.HasPrefix(address, ":") {
+		host := "0.0.0.0"
+		if network == "tcp6" {
+			host = "[::]"
+		}
+		address = host + address
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return to, err
+	}
+	addr := to.Addr().Unmap()
+	switch {
+	case addr == netip.IPv4Unspecified():
+		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case addr == netip.IPv6Unspecified():
+		addr = netip.IPv6Loopback()
+	}
+	return netip.AddrPortFrom(addr, to.Port()), nil
+}
+
+// targetOf returns the address of the socket that the error is about, or none.
+func targetOf(op *net.OpError) netip.AddrPort {
+	a, ok := op.Addr.(*net.TCPAddr)
+	if !ok || a == nil {
+		return netip.AddrPort{}
+	}
+	to, _ := target(op.Net, a.String())
+	return to
 }
 
 // hooked notes what the user's hook has made of the socket that is next to be
@@ -274,7 +309,7 @@ func (a *attempt) anotherSource(err error) bool {
 	if !ok || len(a.d.Sources) == 0 || !errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return false
 	}
-	to := tcpAddr(op.Addr)
+	to := targetOf(op)
 	tried := a.triesTo(to)
 	return slices.ContainsFunc(a.d.Sources, func(s netip.Addr) bool {
 		s = s.Unmap()

@@ -26,7 +26,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	if !ok && !none {
 		return err
 	}
-	e := &Error{Destination: tcpAddr(op.Addr), Fixed: none, Err: err}
+	e := &Error{Destination: targetOf(op), Fixed: none, Err: err}
 	for _, t := range a.triesTo(e.Destination) {
 		if t.refused {
 			return err

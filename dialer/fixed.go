@@ -277,7 +277,7 @@ func (a *attempt) refused(err error) {
 	if !ok || !errors.Is(err, syscall.ECONNREFUSED) {
 		return
 	}
-	for _, t := range a.triesTo(tcpAddr(op.Addr)) {
+	for _, t := range a.triesTo(targetOf(op)) {
 		if t.lease != nil {
 			t.lease.giveBack(time.Now(), t.lease.bare)
 		}
