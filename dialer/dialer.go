@@ -163,14 +163,16 @@ func (d *Dialer) Closer() *linger.Closer {
 // connection is returned as a [*linger.Conn]; what another network gives is
 // returned as it is.
 //
-// A field of the Dialer that cannot be used is a [*FieldError] or a
+// A field of the Dialer that cannot be used over TCP is a [*FieldError] or a
 // [*linger.PolicyError]; other errors are the net package's. Where the system
 // says of a TCP connection no more than that an address cannot be assigned or is
 // in use, or that there is no route, the error is an [*Error] that says why. It
 // unwraps to the net package's.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := d.check(); err != nil {
-		return nil, fmt.Errorf("dialer: %w", err)
+	if isTCP(network) {
+		if err := d.check(); err != nil {
+			return nil, fmt.Errorf("dialer: %w", err)
+		}
 	}
 	note := birth.Of(ctx)
 	host := d.host(note, address)
