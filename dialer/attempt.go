@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,8 +119,25 @@ func target(network, address string) (netip.AddrPort, error) {
 		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case addr == netip.IPv6Unspecified():
 		addr = netip.IPv6Loopback()
+	case addr.Zone() != "":
+		addr = addr.WithZone(zoneName(addr))
 	}
 	return netip.AddrPortFrom(addr, to.Port()), nil
+}
+
+// zoneName returns the zone of an address as the net package reports it for a
+// connection: the name of the interface, also where a number was given, and none
+// where the kernel knows none.
+func zoneName(addr netip.Addr) string {
+	if !addr.IsLinkLocalUnicast() {
+		return ""
+	}
+	if n, err := strconv.Atoi(addr.Zone()); err == nil {
+		if ifi, err := net.InterfaceByIndex(n); err == nil {
+			return ifi.Name
+		}
+	}
+	return addr.Zone()
 }
 
 // targetOf returns the address of the socket that the error is about, or none.
