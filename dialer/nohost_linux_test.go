@@ -35,7 +35,7 @@ func TestKernelNoHost(t *testing.T) {
 					t.Cleanup(func() { c.Close() })
 				}
 
-				sourced := &Dialer{Sources: []netip.Addr{here}}
+				sourced := &Dialer{Sources: []netip.Addr{here}, Ports: PortRange{20000, 20009}} // not those of narrow
 				hold(sourced)
 				if n := sourced.sources.used[use{here, to}]; n != 1 {
 					t.Errorf("%d uses of the source: %v", n, sourced.sources.used)
