@@ -77,9 +77,6 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
 		return err
 	}
-	if serr == nil && a.d.FixedPorts != (PortRange{}) {
-		serr = a.bindFixed(ctx, c, t)
-	}
 	// The user's own hook comes last, so that it wins. ControlContext hides
 	// Control, as in net.Dialer.
 	template := &a.d.Net
@@ -95,6 +92,11 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 		var bound netip.AddrPort
 		c.Control(func(fd uintptr) { bound = sockopt.LocalAddrFD(fd) })
 		a.hooked(t.to, bound, err != nil)
+	}
+	if err == nil && a.d.FixedPorts != (PortRange{}) {
+		// Only now is it known on which device the connection is to be, and
+		// nobody's time goes by between the look at the port and connect.
+		err = a.bindFixed(ctx, c, t)
 	}
 	return err
 }
@@ -155,6 +157,10 @@ func targetOf(op *net.OpError) netip.AddrPort {
 func (a *attempt) hooked(to, bound netip.AddrPort, refused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if refused && a.d.FixedPorts != (PortRange{}) {
+		a.tries = append(a.tries, try{to: to, failed: true, refused: true}) // before it has a port
+		return
+	}
 	for i := range a.tries {
 		if t := &a.tries[i]; t.to == to && !t.failed {
 			t.refused = refused

@@ -30,8 +30,10 @@ const (
 	// been closed to end, and then for the quarantine.
 	maxPortWait = 2 * quarantine
 
-	// maxPortLooks bounds the ports that are looked at for one socket.
-	maxPortLooks = 64
+	// maxPortLooks bounds the ports that are looked at for one socket, at some
+	// 30 µs each: another process may have many of them, such as the one that
+	// this takes the place of.
+	maxPortLooks = 1024
 
 	// maxRedials bounds the dials of an attempt whose port the kernel has
 	// refused after all. The net package makes three of each.
@@ -204,6 +206,9 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 	}
 	var diag lookup
 	defer diag.close()
+	if err := c.Control(func(fd uintptr) { diag.device = sockopt.DeviceFD(fd) }); err != nil {
+		return err
+	}
 	how := choice{look: diag.find, bind: func(local netip.AddrPort) error {
 		var berr error
 		if err := c.Control(func(fd uintptr) { berr = sockopt.BindPortFD(fd, local) }); err != nil {
@@ -212,12 +217,13 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 		return berr
 	}}
 	sources := max(1, len(d.Sources))
-	var last error
+	var none, last error
+	now := time.Now()
+	until, end := now, latest(ctx, now)
 	for i := range 2 * sources {
-		until := time.Now()
 		if i >= sources {
 			diag.close()
-			until = latest(ctx, until)
+			until = end // for all of them together
 		}
 		source, ok := a.begin(t, sourced)
 		if !ok {
@@ -233,16 +239,17 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 			}
 			return a.hold(l)
 		}
-		last = err
-		if _, none := errors.AsType[*noPortError](err); none {
+		if _, ok := errors.AsType[*noPortError](err); ok {
+			none = err
 			continue
 		}
+		last = err
 		if !sourced || !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return err
 		}
 		d.sources.putAside(source, d.Logger)
 	}
-	return last
+	return cmp.Or(none, last) // a port may come back sooner than an address
 }
 
 // inner returns the error of a system call without what the net package has put
@@ -286,7 +293,10 @@ func (a *attempt) refused(err error) {
 
 // A lookup asks the kernel for connections, and has what it takes for that while
 // it is needed.
-type lookup struct{ diag *sockdiag.Conn }
+type lookup struct {
+	diag   *sockdiag.Conn
+	device uint32 // on which they are, by its number; or 0
+}
 
 func (u *lookup) find(local, remote netip.AddrPort) (sock sockdiag.Socket, found bool, err error) {
 	if u.diag == nil {
@@ -294,7 +304,7 @@ func (u *lookup) find(local, remote netip.AddrPort) (sock sockdiag.Socket, found
 			return sock, false, err
 		}
 	}
-	return u.diag.Find(local, remote)
+	return u.diag.FindOn(u.device, local, remote)
 }
 
 func (u *lookup) close() {

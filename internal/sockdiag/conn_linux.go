@@ -60,6 +60,12 @@ func (c *Conn) Lookup(local, remote netip.AddrPort) (State, bool, error) {
 
 // Find is Lookup for those who want all that the kernel says.
 func (c *Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
+	return c.FindOn(0, local, remote)
+}
+
+// FindOn is Find for a connection whose socket is bound to the device with that
+// number (SO_BINDTODEVICE, a VRF), which Find does not see, or to none.
+func (c *Conn) FindOn(device uint32, local, remote netip.AddrPort) (Socket, bool, error) {
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	if !local.IsValid() || !remote.IsValid() || local.Addr().BitLen() != remote.Addr().BitLen() {
@@ -70,9 +76,12 @@ func (c *Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 		family = unix.AF_INET
 	}
 	// A link-local address means nothing without its interface.
-	ifindex, err := zoneIndex(remote.Addr().Zone())
-	if err != nil {
-		return Socket{}, false, err
+	ifindex := device
+	if ifindex == 0 {
+		var err error
+		if ifindex, err = zoneIndex(remote.Addr().Zone()); err != nil {
+			return Socket{}, false, err
+		}
 	}
 
 	c.seq++
@@ -82,7 +91,7 @@ func (c *Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 		return Socket{}, false, err
 	}
 	found, ok := Socket{}, false
-	err = c.receive(func(s Socket) bool {
+	err := c.receive(func(s Socket) bool {
 		found, ok = s, true
 		return true
 	}, false)

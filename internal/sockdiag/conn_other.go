@@ -26,6 +26,11 @@ func (*Conn) Find(local, remote netip.AddrPort) (Socket, bool, error) {
 	return Socket{}, false, errors.ErrUnsupported
 }
 
+// FindOn returns an error that is [errors.ErrUnsupported].
+func (*Conn) FindOn(device uint32, local, remote netip.AddrPort) (Socket, bool, error) {
+	return Socket{}, false, errors.ErrUnsupported
+}
+
 // Each returns an error that is [errors.ErrUnsupported].
 func (*Conn) Each(states uint32, fn func(Socket) bool) error { return errors.ErrUnsupported }
 

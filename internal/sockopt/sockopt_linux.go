@@ -95,6 +95,16 @@ func SetBindNoPortFD(fd uintptr) error {
 // socket. It must be set before the socket is bound.
 func SetReuseAddrFD(fd uintptr) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }
 
+// DeviceFD returns the number of the device that a socket is bound to
+// (SO_BINDTODEVICE), or 0 if it is bound to none.
+func DeviceFD(fd uintptr) uint32 {
+	n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
+	if err != nil {
+		return 0 // before Linux 5.0
+	}
+	return uint32(n)
+}
+
 // SetLocalPortRangeFD has connect choose the port from this range (Linux 6.3).
 // A bound outside the system's own range has no effect, and none of this has
 // when both are. From Linux 6.8 on such a socket also looks at every port of

@@ -33,6 +33,9 @@ func SetBindNoPortFD(uintptr) error { return errors.ErrUnsupported }
 // SetReuseAddrFD is SO_REUSEADDR, which means something else on each system.
 func SetReuseAddrFD(uintptr) error { return errors.ErrUnsupported }
 
+// DeviceFD is SO_BINDTODEVICE.
+func DeviceFD(uintptr) uint32 { return 0 }
+
 // SetLocalPortRangeFD is IP_LOCAL_PORT_RANGE.
 func SetLocalPortRangeFD(uintptr, uint16, uint16) error { return errors.ErrUnsupported }
 
