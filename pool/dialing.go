@@ -193,7 +193,7 @@ func (g *group) dialFailed(d *dial, err error) {
 	defer g.mu.Unlock()
 	g.endDialLocked(d)
 	now := time.Now()
-	wait := g.waitsForPortLocked(err, now)
+	wait := g.waitsForPortLocked(err, d.began, now)
 	if !d.abandoned {
 		g.backoff.failed(d.began, now, err)
 	}

@@ -160,6 +160,41 @@ func TestWaitForAPortEnds(t *testing.T) {
 			shutdown(t, tr)
 		})
 	})
+	t.Run("dials take long", func(t *testing.T) {
+		inBubble(t, slowly, func(t *testing.T, base *http.Transport, l *pipeListener) {
+			base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				<-time.After(exhaustedFor + time.Second)
+				return nil, noPort()
+			}
+			tr := &Transport{Base: base}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := ask(ctx, tr); !errors.Is(err, dialer.ErrPortsExhausted) || ctx.Err() != nil {
+				t.Errorf("got %v", err)
+			}
+			shutdown(t, tr)
+		})
+	})
+	t.Run("source is gone", func(t *testing.T) {
+		gone := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}
+		for _, err := range []error{gone, &dialer.Error{Cause: dialer.SourceNotLocal, Err: gone}} {
+			inBubble(t, slowly, func(t *testing.T, base *http.Transport, l *pipeListener) {
+				scarce(base, 1, func() error { return err })
+				tr := &Transport{Base: base}
+				first := make(chan error)
+				go func() { first <- ask(t.Context(), tr) }()
+				synctest.Wait()
+				began := time.Now()
+				if err := ask(t.Context(), tr); !errors.Is(err, syscall.EADDRNOTAVAIL) || time.Since(began) > 0 {
+					t.Errorf("got %v after %v", err, time.Since(began))
+				}
+				if err := <-first; err != nil {
+					t.Error(err)
+				}
+				shutdown(t, tr)
+			})
+		}
+	})
 	t.Run("another failure", func(t *testing.T) {
 		inBubble(t, slowly, func(t *testing.T, base *http.Transport, l *pipeListener) {
 			refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}
