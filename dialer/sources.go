@@ -31,6 +31,7 @@ type sources struct {
 	used  map[use]int
 	aside map[netip.Addr]time.Time // those that have disappeared, until when they are not tried
 	waits []timeWait               // the first to end first
+	ended int                      // how many of waits have ended
 }
 
 // A use is what a connection takes a port of.
@@ -170,12 +171,14 @@ func (s *sources) wait(u use, now time.Time) {
 
 // expire forgets the TIME_WAITs that have ended.
 func (s *sources) expire(now time.Time) {
-	n := 0
-	for n < len(s.waits) && !now.Before(s.waits[n].until) {
-		s.giveBack(s.waits[n].use)
-		n++
+	for s.ended < len(s.waits) && !now.Before(s.waits[s.ended].until) {
+		s.giveBack(s.waits[s.ended].use)
+		s.ended++
 	}
-	s.waits = slices.Delete(s.waits, 0, n)
+	if s.ended > len(s.waits)/2 { // else a hundred thousand would be moved for each
+		s.waits = slices.Delete(s.waits, 0, s.ended)
+		s.ended = 0
+	}
 }
 
 // putAside notes that a source is no address of this host now.

@@ -2,6 +2,7 @@ package procfs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -71,7 +72,12 @@ type Ports []Range
 // ask for them by number (net.ipv4.ip_local_reserved_ports).
 func ReservedPorts() (Ports, error) {
 	path := sysctl("net.ipv4.ip_local_reserved_ports")
-	b, err := read(path, maxPorts)
+	// Most often there are few. The kernel makes room for as much as is asked
+	// for, too.
+	b, err := read(path, maxSetting)
+	if errors.Is(err, errTooLong) {
+		b, err = read(path, maxPorts)
+	}
 	if err != nil {
 		return nil, err
 	}

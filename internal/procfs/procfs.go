@@ -83,6 +83,8 @@ const (
 	maxCounters = 64 << 10  // 4 kB by now
 )
 
+var errTooLong = errors.New("too long")
+
 // read returns all of a file, which must be shorter than limit. Its first read
 // is for that much: of a list of ports the kernel gives no more than the first
 // read asks for, and then says that this was the end.
@@ -100,7 +102,7 @@ func read(path string, limit int) ([]byte, error) {
 	n, err := io.ReadFull(f, b)
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("%s: longer than %d bytes", path, limit)
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, errTooLong, limit)
 	case err != io.EOF && err != io.ErrUnexpectedEOF:
 		return nil, err
 	}
