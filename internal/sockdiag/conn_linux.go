@@ -13,10 +13,11 @@ import (
 // A Conn is an open netlink socket with its buffer. It can be used again and
 // again, by one goroutine at a time.
 type Conn struct {
-	fd  int
-	seq uint32
-	req [requestLen]byte
-	buf [maxMessage]byte
+	fd   int
+	seq  uint32
+	left bool // a dump was stopped, the rest of which is still to be read
+	req  [requestLen]byte
+	buf  [maxMessage]byte
 }
 
 // answerTimeout bounds the wait for an answer, which the kernel in fact has
@@ -141,13 +142,18 @@ func (c *Conn) send(req []byte) error {
 	if c.fd < 0 {
 		return net.ErrClosed
 	}
+	if c.left {
+		if err := c.receive(func(Socket) bool { return true }, true); c.left {
+			return err
+		}
+	}
 	_, err := ignoringEINTR(func() (int, error) { return unix.Write(c.fd, req) })
 	return os.NewSyscallError("write", err)
 }
 
 // receive hands the sockets in the answer to fn, until fn returns false; what
-// follows is read and dropped, since it would be in the way of the next
-// request. The answer to a dump ends with a message of its own; any other
+// follows would be in the way of the next request, which reads and drops it. So
+// nobody waits for the kernel to walk all of its table who has seen enough. The answer to a dump ends with a message of its own; any other
 // answer is one message. An error that the kernel answers with is returned as
 // a bare unix.Errno.
 func (c *Conn) receive(fn func(Socket) bool, dump bool) error {
@@ -162,7 +168,7 @@ func (c *Conn) receive(fn func(Socket) bool, dump bool) error {
 			if m, b, err = parse(b); err != nil {
 				return err
 			}
-			if m.seq != c.seq {
+			if m.seq != c.seq && !c.left {
 				continue // left over from a request that failed half-way
 			}
 			switch m.kind {
@@ -172,11 +178,16 @@ func (c *Conn) receive(fn func(Socket) bool, dump bool) error {
 					return nil
 				}
 			case kindError, kindDone:
+				c.left = false
 				if m.errno != 0 {
 					return m.errno
 				}
 				return nil
 			}
+		}
+		if stopped {
+			c.left = true
+			return nil
 		}
 	}
 }

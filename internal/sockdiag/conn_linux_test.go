@@ -193,6 +193,16 @@ func TestEach(t *testing.T) {
 		t.Errorf("Each called %d times after false, error %v", calls, err)
 	}
 	wantState(t, diag, local6, remote6, Established) // the Conn still works
+	for range 3 {                                    // also for a dump after one that was stopped
+		seen := 0
+		if err := diag.Each(AllStates, func(Socket) bool { seen++; return seen < 2 }); err != nil || seen != 2 {
+			t.Errorf("Each called %d times, error %v", seen, err)
+		}
+	}
+	all := 0
+	if err := diag.Each(Established.Mask(), func(Socket) bool { all++; return true }); err != nil || all < 600 {
+		t.Errorf("Each after others that were stopped: %d sockets, error %v", all, err)
+	}
 }
 
 // TestEachHeard: what a program has not read of a peer that has closed, and for
