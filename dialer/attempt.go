@@ -28,6 +28,7 @@ type attempt struct {
 
 	mu    sync.Mutex // taken before sources.mu and rings.mu
 	done  bool       // sockets of a race that is lost may still come by
+	wary  bool       // the kernel has refused a fixed port
 	tries []try
 }
 
@@ -259,6 +260,7 @@ func (a *attempt) begin(t try, sourced bool) (netip.Addr, bool) {
 				// a TIME_WAIT without timestamps.
 				l.bare = true
 				l.used()
+				a.wary = true
 			}
 		}
 		failed = append(failed, old.source)

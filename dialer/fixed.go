@@ -105,6 +105,7 @@ func (e *noPortError) Unwrap() error { return e.last }
 type choice struct {
 	look func(local, remote netip.AddrPort) (sockdiag.Socket, bool, error)
 	bind func(local netip.AddrPort) error
+	wary bool // of a TIME_WAIT that is not ours: it may have no timestamps
 }
 
 // lease takes a port of the way, waits for it until the latest time, looks
@@ -132,6 +133,9 @@ func (c choice) lease(ctx context.Context, r *rings, w way, latest time.Time) (*
 			return nil, err
 		}
 		if found {
+			if c.wary && l.ready.IsZero() && sock.State == sockdiag.TimeWait {
+				l.bare = true // its neighbour had none
+			}
 			if again := l.after(sock); again > 0 {
 				l.giveBack(time.Now().Add(again), l.bare)
 				continue
@@ -232,6 +236,7 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 		if !sourced {
 			source = t.bound.Addr()
 		}
+		how.wary = a.isWary()
 		l, err := how.lease(ctx, &fixedRings, way{use{source, t.to}, d.FixedPorts}, until)
 		if err == nil {
 			if sourced {
@@ -250,6 +255,12 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 		d.sources.putAside(source, d.Logger)
 	}
 	return cmp.Or(none, last) // a port may come back sooner than an address
+}
+
+func (a *attempt) isWary() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wary
 }
 
 // inner returns the error of a system call without what the net package has put

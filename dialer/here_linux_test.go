@@ -155,3 +155,28 @@ func TestKernelFixedPortsWaitOverall(t *testing.T) {
 		}
 	}, fixedLab)
 }
+
+// TestKernelFixedPortsOfPredecessorWithoutTimestamps: the kernel says of a
+// TIME_WAIT that another process has left whether it has timestamps only when a
+// connection is refused. One is enough.
+func TestKernelFixedPortsOfPredecessorWithoutTimestamps(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		to := greet(t, "127.0.0.1:8000", false)
+		d := &Dialer{FixedPorts: PortRange{10000, 10199}, Linger: plain()}
+		for range 100 {
+			if _, err := callAndClose(t, d, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-time.After(quarantine + quarantine/5)
+		fixedRings = rings{}
+		for range 3 {
+			if _, err := callAndClose(t, d, to); err != nil {
+				t.Error(err)
+			}
+		}
+	}, fixedLab, netlab.Sysctl("net.ipv4.tcp_timestamps", "0"))
+}
