@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -307,7 +307,9 @@ func (a *attempt) end(remote netip.AddrPort) (kept try) {
 func (a *attempt) account(c *linger.Conn, told linger.Account) linger.Account {
 	kept := a.end(tcpAddr(c.RemoteAddr()))
 	if kept.source.IsValid() {
-		told = &occupancy{use: kept.use(), sources: &a.d.sources, told: told}
+		p := &place{use: kept.use(), sources: &a.d.sources}
+		runtime.AddCleanup(c, (*place).release, p) // it may be forgotten unclosed
+		told = &occupancy{p, told}
 	}
 	if kept.lease != nil {
 		told = kept.lease.settle(c, told)
@@ -322,8 +324,10 @@ func (a *attempt) again(err error, n int) bool {
 		return false
 	}
 	if a.d.FixedPorts != (PortRange{}) && n < maxRedials {
-		sys, ok := errors.AsType[*os.SyscallError](err)
-		return ok && sys.Syscall == "connect"
+		// Where the socket got no port, as there is no source address, another
+		// would not either.
+		op, ok := errors.AsType[*net.OpError](err)
+		return ok && slices.ContainsFunc(a.triesTo(tcpAddr(op.Addr)), func(t try) bool { return t.lease != nil })
 	}
 	return n < len(a.d.Sources) && a.anotherSource(err)
 }

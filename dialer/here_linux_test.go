@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -179,4 +181,43 @@ func TestKernelFixedPortsOfPredecessorWithoutTimestamps(t *testing.T) {
 			}
 		}
 	}, fixedLab, netlab.Sysctl("net.ipv4.tcp_timestamps", "0"))
+}
+
+// TestKernelSourcesOfLeaks: a connection that nobody closes, and that is
+// collected, does not count for its source any more.
+func TestKernelSourcesOfLeaks(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		srv := listen(t, "tcp4", "127.0.0.1:8000")
+		d := &Dialer{Sources: loopbacks(2)}
+		for range 4 {
+			if _, err := d.DialContext(t.Context(), "tcp", srv.String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		netlab.Eventually(t, 20*time.Second, "none is in use", func() bool {
+			runtime.GC()
+			d.sources.mu.Lock()
+			defer d.sources.mu.Unlock()
+			return len(d.sources.used) == 0
+		})
+	})
+}
+
+// TestKernelFixedPortsResolveOnce: a name is not resolved again where another
+// port would not help.
+func TestKernelFixedPortsResolveOnce(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		var asked atomic.Int32
+		hosts := resolverOf(loopback, netip.IPv6Loopback())
+		dial := hosts.Dial
+		hosts.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			asked.Add(1)
+			return dial(ctx, network, address)
+		}
+		d := &Dialer{FixedPorts: fixedPorts, Net: net.Dialer{Resolver: hosts}}
+		_, err := d.DialContext(t.Context(), "tcp6", "six.test:8000")
+		if e, ok := errors.AsType[*Error](err); !ok || e.Cause != NoSource || asked.Load() != 1 {
+			t.Errorf("after %d questions: %v", asked.Load(), err)
+		}
+	}, fixedLab, netlab.Sysctl("net.ipv6.conf.lo.disable_ipv6", "1"))
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -207,11 +208,23 @@ func (s *sources) works(source netip.Addr, log *slog.Logger) {
 	}
 }
 
-// An occupancy is the account of a connection that takes a port of a source.
-type occupancy struct {
+// A place is what a connection takes up at its source. It is given back once.
+type place struct {
 	use
 	sources *sources
-	told    linger.Account // or nil
+	left    atomic.Bool
+}
+
+func (p *place) release() {
+	if p.left.CompareAndSwap(false, true) {
+		p.sources.release(p.use)
+	}
+}
+
+// An occupancy is the account of a connection that takes a port of a source.
+type occupancy struct {
+	*place
+	told linger.Account // or nil
 }
 
 func (o *occupancy) Closing() {
@@ -221,7 +234,7 @@ func (o *occupancy) Closing() {
 }
 
 func (o *occupancy) Ended(e linger.Ending, hurried bool) {
-	o.sources.release(o.use)
+	o.release()
 	if o.told != nil {
 		o.told.Ended(e, hurried)
 	}

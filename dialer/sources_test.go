@@ -50,7 +50,7 @@ func TestSourcesAreForgotten(t *testing.T) {
 		wantPick(t, s, []netip.Addr{four1}, to4, nil, four1)
 	}
 	for range 3 {
-		(&occupancy{use: use{four1, to4}, sources: s}).Ended(linger.PeerFirst, false)
+		(&occupancy{place: &place{use: use{four1, to4}, sources: s}}).Ended(linger.PeerFirst, false)
 	}
 	s.release(use{})
 	if len(s.used) != 0 {
@@ -63,7 +63,7 @@ func TestTimeWaitIsAUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, list := new(sources), []netip.Addr{four1, four2}
 		wantPick(t, s, list, to4, nil, four1)
-		o := &occupancy{use: use{four1, to4}, sources: s}
+		o := &occupancy{place: &place{use: use{four1, to4}, sources: s}}
 		o.Closing()
 		o.Ended(linger.LocalFirst, false)
 		o.TimeWait()
