@@ -35,6 +35,7 @@ type attempt struct {
 // A try is one socket of an attempt.
 type try struct {
 	to     netip.AddrPort
+	here   bool           // it was asked for as this host, by no address
 	source netip.Addr     // one of Dialer.Sources, which counts it; or none
 	bound  netip.AddrPort // what it was bound to before connect, as far as known
 	lease  *lease         // of a fixed port, or nil
@@ -73,7 +74,7 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 	if err != nil {
 		return err
 	}
-	t := try{to: to}
+	t := try{to: to, here: isHere(address)}
 	var serr error
 	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
 		return err
@@ -126,6 +127,26 @@ func target(network, address string) (netip.AddrPort, error) {
 		addr = addr.WithZone(zoneName(addr))
 	}
 	return netip.AddrPortFrom(addr, to.Port()), nil
+}
+
+// isHere reports whether the address names no host.
+func isHere(address string) bool {
+	to, err := netip.ParseAddrPort(address)
+	return err != nil || to.Addr().Unmap().IsUnspecified()
+}
+
+// from returns what the kernel connects the try's socket to when it is bound to
+// the source: that itself, where an IPv4 address of this host is left open.
+func (t try) from(source netip.Addr) netip.AddrPort {
+	if t.here && t.to.Addr().Is4() && source.Is4() && !source.IsUnspecified() {
+		return netip.AddrPortFrom(source, t.to.Port())
+	}
+	return t.to
+}
+
+// reaches reports whether the try's connection has that remote address.
+func (t try) reaches(remote netip.AddrPort) bool {
+	return t.to == remote || t.bound.IsValid() && t.from(t.bound.Addr()) == remote
 }
 
 // zoneName returns the zone of an address as the net package reports it for a
@@ -289,7 +310,7 @@ func (a *attempt) end(remote netip.AddrPort) (kept try) {
 	for _, t := range a.tries {
 		switch {
 		case t.failed:
-		case t.to == remote && !kept.to.IsValid():
+		case t.reaches(remote) && !kept.to.IsValid():
 			kept = t
 		default:
 			a.d.sources.release(t.use())

@@ -237,12 +237,12 @@ func (a *attempt) bindFixed(ctx context.Context, c syscall.RawConn, t try) error
 			source = t.bound.Addr()
 		}
 		how.wary = a.isWary()
-		l, err := how.lease(ctx, &fixedRings, way{use{source, t.to}, d.FixedPorts}, until)
+		l, err := how.lease(ctx, &fixedRings, way{use{source, t.from(source)}, d.FixedPorts}, until)
 		if err == nil {
 			if sourced {
 				d.sources.works(source, d.Logger)
 			}
-			return a.hold(l)
+			return a.hold(l, t.to)
 		}
 		if _, ok := errors.AsType[*noPortError](err); ok {
 			none = err
@@ -272,13 +272,13 @@ func inner(err error) error {
 	return err
 }
 
-// hold notes the port of the socket that is next to be connected.
-func (a *attempt) hold(l *lease) error {
+// hold notes the port of the socket that is next to be connected to the address.
+func (a *attempt) hold(l *lease, to netip.AddrPort) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.done {
 		for i := range a.tries {
-			if t := &a.tries[i]; t.to == l.to && !t.failed {
+			if t := &a.tries[i]; t.to == to && !t.failed {
 				t.lease, t.bound = l, l.local()
 				return nil
 			}
