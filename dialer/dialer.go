@@ -68,7 +68,9 @@ type Dialer struct {
 	// rests, or that belongs to a connection that has been closed, for two
 	// seconds at most. If all are in use, or ctx would be over before, it fails
 	// at once with an [*Error] that is [ErrPortsExhausted].
-	// Dialers of a process that have the same FixedPorts share them.
+	// Dialers of a process that have the same FixedPorts share them; ranges
+	// that overlap and differ, in one process or in several, do not keep the
+	// rest of each other's ports.
 	//
 	// A port that is bound by number is lost to every other program of the
 	// host as long as it has a connection or a TIME_WAIT. So FixedPorts must lie

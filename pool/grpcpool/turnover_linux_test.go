@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,9 @@ func TestKernelTurnover(t *testing.T) {
 		turns := 4 * ports
 		if testing.Short() {
 			turns = 2 * ports
+		}
+		if n, err := strconv.Atoi(os.Getenv("LASTACK_CHANNELS")); err == nil {
+			turns = n // 50,000 take half a minute
 		}
 		l := listen(t, "tcp4", "127.0.0.1:8000")
 		serve(t, l)
