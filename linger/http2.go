@@ -19,7 +19,12 @@ type http2Word struct {
 	until  time.Time // end of the moment in which a peer that acknowledged may close
 }
 
-const frameHeaderLen = 9
+const (
+	frameHeaderLen = 9
+	lengthLen      = 3        // of those, which say how long the payload is
+	goawayLen      = 8        // at least
+	maxFrameLen    = 16 << 10 // unless our SETTINGS allowed more
+)
 
 // goawayHeader is the header of a GOAWAY frame but for its length.
 var goawayHeader = []byte{0x7, 0, 0, 0, 0, 0}
@@ -55,8 +60,8 @@ func (w *http2Word) heard(p []byte) {
 		w.acked = true
 		before = all[:at]
 	}
-	w.goaway = w.goaway || bytes.Contains(before, goawayHeader)
-	keep := len(w.ack) - 1 + len(goawayHeader) - 1
+	w.goaway = w.goaway || saysGoaway(before)
+	keep := len(w.ack) - 1 + lengthLen + len(goawayHeader) - 1
 	w.tail = append(w.tail[:0:0], all[max(0, len(all)-keep):]...)
 }
 
@@ -79,4 +84,17 @@ func (w *http2Word) moment(deadline time.Time) time.Time {
 		return w.until
 	}
 	return deadline
+}
+
+// saysGoaway reports whether p has the header of a GOAWAY frame with a length
+// that such a frame can have: the end of a RST_STREAM frame of stream 7, and what
+// follows, looks like one of length 0.
+func saysGoaway(p []byte) bool {
+	for i := 3; i+len(goawayHeader) <= len(p); i++ {
+		length := int(p[i-3])<<16 | int(p[i-2])<<8 | int(p[i-1])
+		if bytes.HasPrefix(p[i:], goawayHeader) && length >= goawayLen && length <= maxFrameLen {
+			return true
+		}
+	}
+	return false
 }

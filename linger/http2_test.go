@@ -27,13 +27,13 @@ func FuzzHTTP2Word(f *testing.F) {
 		if whole.acked != ack || cutUp.acked != ack {
 			t.Errorf("acknowledged: %t whole, %t cut up; want %t", whole.acked, cutUp.acked, ack)
 		}
-		if ack && whole.goaway != bytes.Contains(noise, goawayHeader) {
+		if ack && whole.goaway != saysGoaway(noise) {
 			t.Errorf("GOAWAY heard: %t", whole.goaway)
 		}
 		if whole.goaway != cutUp.goaway {
 			t.Errorf("GOAWAY heard: %t whole, %t cut up", whole.goaway, cutUp.goaway)
 		}
-		if len(cutUp.tail) > 21 {
+		if len(cutUp.tail) > 24 {
 			t.Errorf("%d bytes are kept", len(cutUp.tail))
 		}
 	})
@@ -47,5 +47,25 @@ func TestHTTP2WordIsTwoFrames(t *testing.T) {
 	}
 	if !bytes.Equal(msg[17+9:], w.ack[9:]) {
 		t.Error("the PING and its acknowledgement differ")
+	}
+}
+
+// The last byte of a stream's number and what follows may look like the header of
+// a GOAWAY frame.
+func TestNoGoaway(t *testing.T) {
+	for name, tt := range map[string]struct {
+		said []byte
+		want bool
+	}{
+		"RST_STREAM of stream 7": {[]byte{0, 0, 4, 3, 0, 0, 0, 0, 7, 0, 0, 0, 0}, false},
+		"nothing in stream 7":    {[]byte{0, 0, 5, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0}, false},
+		"GOAWAY":                 {[]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0}, true},
+		"GOAWAY with words":      {append([]byte{0, 0, 11, 7, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0}, "bye"...), true},
+	} {
+		w := newHTTP2Word()
+		w.heard(append(tt.said, w.ack[:]...))
+		if !w.acked || w.goaway != tt.want {
+			t.Errorf("%s: acknowledged %t, GOAWAY %t; want %t", name, w.acked, w.goaway, tt.want)
+		}
 	}
 }
