@@ -58,7 +58,9 @@ type Config struct {
 
 	// Prime, if not nil, is run on each new channel when it is connected, before
 	// it is given calls, for 20 seconds at most: it must heed its context. A
-	// channel for which it fails is given up, unless there is no other.
+	// channel for which it fails is given up, unless there is no other. One that
+	// cannot be connected at first is primed when it is; calls that have waited
+	// for that (grpc.WaitForReady) do not wait for Prime as well.
 	Prime func(context.Context, *grpc.ClientConn) error
 
 	// HungCalls and HungAfter say when a channel is taken to hang, and is
