@@ -339,30 +339,20 @@ func (a *attempt) account(c *linger.Conn, told linger.Account) linger.Account {
 }
 
 // again reports whether to dial once more after the error, having done so n
-// times: for another source, or another fixed port.
+// times: for want of a port, and for another source, or another fixed port.
 func (a *attempt) again(err error, n int) bool {
-	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return false
-	}
-	if a.d.FixedPorts != (PortRange{}) && n < maxRedials {
-		// Where the socket got no port, as there is no source address, another
-		// would not either.
-		op, ok := errors.AsType[*net.OpError](err)
-		return ok && slices.ContainsFunc(a.triesTo(tcpAddr(op.Addr)), func(t try) bool { return t.lease != nil })
-	}
-	return n < len(a.d.Sources) && a.anotherSource(err)
-}
-
-// anotherSource reports whether the attempt has failed for want of a port, and
-// there are sources for that address that it has not tried.
-func (a *attempt) anotherSource(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
-	if !ok || len(a.d.Sources) == 0 || !errors.Is(err, syscall.EADDRNOTAVAIL) {
+	if !ok || !errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return false
 	}
 	to := targetOf(op)
 	tried := a.triesTo(to)
-	return slices.ContainsFunc(a.d.Sources, func(s netip.Addr) bool {
+	if a.d.FixedPorts != (PortRange{}) && n < maxRedials {
+		// Where the socket got no port, as there is no source address, another
+		// would not either.
+		return slices.ContainsFunc(tried, func(t try) bool { return t.lease != nil })
+	}
+	return n < len(a.d.Sources) && slices.ContainsFunc(a.d.Sources, func(s netip.Addr) bool {
 		s = s.Unmap()
 		return s.Is4() == to.Addr().Is4() &&
 			!slices.ContainsFunc(tried, func(t try) bool { return t.source == s })
