@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/lastack/lastack/internal/neterr"
 )
 
 // ErrPortsExhausted is what [errors.Is] finds in the error of a dial for which
@@ -140,20 +142,12 @@ func (e *Error) Is(target error) bool {
 
 // Timeout reports what the net package's error does.
 func (e *Error) Timeout() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](e.Err)
-	return ok && t.Timeout()
+	return neterr.Timeout(e.Err)
 }
 
 // Temporary reports what the net package's error does.
 func (e *Error) Temporary() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Temporary() bool
-	}](e.Err)
-	return ok && t.Temporary()
+	return neterr.Temporary(e.Err)
 }
 
 // explanation says the cause with its figures.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+
+	"github.com/lastack/lastack/internal/neterr"
 )
 
 var (
@@ -66,20 +68,12 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether the cause is a timeout.
 func (e *Error) Timeout() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](e.Err)
-	return ok && t.Timeout()
+	return neterr.Timeout(e.Err)
 }
 
 // Temporary reports whether the cause says that it is temporary.
 func (e *Error) Temporary() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Temporary() bool
-	}](e.Err)
-	return ok && t.Temporary()
+	return neterr.Temporary(e.Err)
 }
 
 // explainDial returns the error of a dial as a request gets it. The group's mu

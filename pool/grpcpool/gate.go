@@ -2,12 +2,13 @@ package grpcpool
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/lastack/lastack/internal/neterr"
 )
 
 const (
@@ -208,11 +209,7 @@ func (e *gateError) Unwrap() []error {
 
 // Timeout reports whether a wait or the last dial has timed out.
 func (e *gateError) Timeout() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](e.first())
-	return ok && t.Timeout()
+	return neterr.Timeout(e.first())
 }
 
 // Temporary is what grpc-go asks the error of a dial, and if that has no such
