@@ -27,6 +27,8 @@ func FuzzLikeNetHTTP(f *testing.F) {
 	f.Add("GET", "https://xn--nxa.example:https/", "", "\x00")
 	f.Add("GET", "http://ＦＵＬＬ.example/", "ü", "ü")
 	f.Add("GET", "http://:80/", "X", "y")
+	f.Add("GET", "http://bücher.example:/", "X", "y")
+	f.Add("GET", "https://\xff:/", "X", "y")
 	f.Fuzz(func(t *testing.T, method, rawURL, name, value string) {
 		u, err := url.Parse(rawURL)
 		if err != nil {

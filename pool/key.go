@@ -145,7 +145,7 @@ func asciiAddress(u *url.URL) (string, error) {
 		if u.Scheme == "https" {
 			port = "443"
 		}
-		probe.URL.Host = u.Host + ":" + port
+		probe.URL.Host = strings.TrimSuffix(u.Host, ":") + ":" + port
 	}
 	_, err := tr.RoundTrip(probe)
 	if addr == "" {
