@@ -192,7 +192,7 @@ func TestBodies(t *testing.T) {
 func TestBalance(t *testing.T) {
 	good := func() Snapshot {
 		s := Snapshot{Born: 10, Resting: 1, Busy: 2, Leaving: 3, Ended: map[linger.Ending]uint64{linger.PeerFirst: 3, linger.Lost: 1}}
-		s.Hosts = []HostSnapshot{{"h:1", s}}
+		s.Hosts = []HostSnapshot{{Name: "h:1", Snapshot: s}}
 		return s
 	}
 	for _, tt := range []struct {

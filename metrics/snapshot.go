@@ -43,6 +43,27 @@ type Snapshot struct {
 	TimeWaits uint64            `json:"time_waits"` // that our connections left here, as the kernel says
 	WouldHave map[string]uint64 `json:"would_have"` // model → TIME_WAITs that it would have left
 
+	WouldDial map[string]uint64 `json:"would_dial"` // model → connections that it would have dialled
+
+	// The TIME_WAITs of the last 60 seconds, which are those that stand now.
+	Standing   uint64            `json:"standing"`    // ours
+	WouldStand map[string]uint64 `json:"would_stand"` // model → those that would stand
+
+	Active   int64             `json:"active"`       // requests begun and not ended
+	Waiting  int64             `json:"waiting"`      // requests that wait for a connection
+	Timeouts uint64            `json:"timeouts"`     // requests that gave up waiting
+	DialedBy map[string]uint64 `json:"dial_reasons"` // why connections were dialled
+
+	DNSTime  Histogram  `json:"dns_time"`            // of dials that had to ask
+	TCPTime  Histogram  `json:"tcp_time"`            // to connect
+	TLSTime  Histogram  `json:"tls_time"`            // of handshakes
+	DialTime Histogram  `json:"dial_time"`           // from the dial's start to its use
+	WaitTime Histogram  `json:"wait_time"`           // of requests that waited
+	UseTime  Histogram  `json:"use_time"`            // from lease to return
+	LifeTime Histogram  `json:"life_time"`           // of connections that have ended
+	PerConn  Histogram  `json:"per_conn"`            // requests of connections that have ended
+	LeakedAt []LeakSite `json:"leaked_at,omitempty"` // the worst first
+
 	Hosts []HostSnapshot `json:"hosts,omitempty"` // the same for each host, by name
 }
 
@@ -51,6 +72,10 @@ type Snapshot struct {
 type HostSnapshot struct {
 	Name string `json:"name"` // as given to Meter.Host
 	Snapshot
+
+	Multiplexed bool      `json:"multiplexed"`         // connections carry several requests at a time
+	Curve       []WhatIf  `json:"curve,omitempty"`     // for 0, 1, 2, … resting connections; nil where Multiplexed
+	KeepAlive   KeepAlive `json:"keep_alive,omitzero"` // the server's idle limit
 }
 
 // Snapshot returns the accounts as they are now. It may be called at any time;
@@ -68,7 +93,7 @@ func (m *Meter) Snapshot() Snapshot {
 	}
 	names := slices.Sorted(maps.Keys(hosts))
 	for _, name := range names {
-		total.Hosts = append(total.Hosts, HostSnapshot{name, hosts[name].snapshot()})
+		total.Hosts = append(total.Hosts, HostSnapshot{Name: name, Snapshot: hosts[name].snapshot()})
 	}
 	m.feed.settle(hosts[names[0]].now(), func() {
 		for i, name := range names {
