@@ -131,6 +131,11 @@ func (d *Dialer) checkFields() error {
 		return err
 	}
 	d.checkKernel()
+	if d.Meter != nil {
+		if err := d.Meter.Check(); err != nil {
+			return err
+		}
+	}
 	return d.Closer().Policy.Check()
 }
 

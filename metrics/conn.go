@@ -73,9 +73,9 @@ func (c *Conn) Leave(reason string) {
 	}
 	switch {
 	case rested && endedByPeer(reason):
-		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: serverCloses})
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: serverCloses})
 	case !rested && endsExchange(reason):
-		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: spoiled})
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
 	}
 }
 
@@ -141,6 +141,9 @@ func (c *Conn) TimeWait() {
 	h.mu.Lock()
 	first := !c.timeWait
 	c.timeWait = true
+	if first {
+		h.recent.add(h.now())
+	}
 	h.mu.Unlock()
 	if first {
 		h.timeWaits.Add(1)

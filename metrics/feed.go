@@ -19,6 +19,7 @@ const (
 	spoiled                  // the next connection that is given back is of no use
 	dialed                   // a dial succeeded; at is how long it took
 	serverCloses             // the server closed a connection that rested
+	leavesNone               // connections closed first leave no TIME_WAIT
 )
 
 // An event is what a ghost is told.
@@ -39,9 +40,9 @@ type feed struct {
 
 	// sim.mu is taken before mu, or with TryLock.
 	sim struct {
-		mu    sync.Mutex
-		spare []event // the other buffer
-		ghost ghost
+		mu     sync.Mutex
+		spare  []event // the other buffer
+		ghosts ghosts
 	}
 }
 
@@ -62,7 +63,7 @@ func (f *feed) add(e event) {
 	}
 	f.mu.Unlock()
 	if n >= maxBacklog {
-		f.settle(0, func() {})
+		f.settle(0, func(ghosts) {})
 	}
 }
 
@@ -79,16 +80,16 @@ func (f *feed) work() {
 	f.buf, f.sim.spare = f.sim.spare[:0], f.buf
 	f.mu.Unlock()
 	for _, e := range f.sim.spare {
-		f.sim.ghost.step(e)
+		f.sim.ghosts.step(e)
 	}
 }
 
 // settle brings the ghost up to now and calls read while nothing changes it.
-func (f *feed) settle(now int64, read func()) {
+func (f *feed) settle(now int64, read func(ghosts)) {
 	f.sim.mu.Lock()
 	defer f.sim.mu.Unlock()
 	f.mu.Lock()
 	f.work()
-	f.sim.ghost.advance(now)
-	read()
+	f.sim.ghosts.advance(now)
+	read(f.sim.ghosts)
 }

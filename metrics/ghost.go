@@ -1,10 +1,10 @@
 package metrics
 
-import "time"
+import "math"
 
-// A ghost is an event simulation of http.DefaultTransport over all hosts,
-// which holds no connections and reads no clock. It is given the events of the
-// real pool in the order of their times.
+// A ghost is an event simulation of a http.Transport with some settings over
+// all hosts, which holds no connections and reads no clock. It is given the
+// events of the real pool in the order of their times.
 //
 // A request takes the host's newest idle connection. If there is none it
 // starts a dial and takes what comes first, its dial or a connection that
@@ -12,163 +12,185 @@ import "time"
 // enough are. A request that had to wait returns its connection as much later
 // than it did in reality.
 type ghost struct {
+	name string
+
+	maxIdlePerHost int   // negative: none
+	maxIdle        int   // over all hosts
+	idleFor        int64 // nanoseconds
+
 	now    int64  // nothing happens before it any more
+	due    int64  // nor does anything by itself before it
 	timers timers // connections that become free later
 	idle   idleList
 }
 
-// The settings of http.DefaultTransport.
-const (
-	idlePerHost = 2
-	idleInAll   = 100
-	idleFor     = int64(90 * time.Second)
-)
+func newGhost(g Ghost) *ghost {
+	sim := &ghost{
+		name:           g.Name,
+		maxIdlePerHost: g.MaxIdlePerHost,
+		maxIdle:        g.MaxIdle,
+		idleFor:        int64(g.IdleTimeout),
+		due:            math.MaxInt64,
+	}
+	if g.MaxIdlePerHost == 0 {
+		sim.maxIdlePerHost = idlePerHost
+	}
+	if g.MaxIdle == 0 {
+		sim.maxIdle = math.MaxInt
+	}
+	if g.IdleTimeout <= 0 {
+		sim.idleFor = math.MaxInt64
+	}
+	return sim
+}
 
-// A hostGhost is what the ghost knows of one host.
-type hostGhost struct {
+// A ghostPart is what one ghost knows of one host.
+type ghostPart struct {
+	host *hostGhost
+
 	requests requestQueue
-	idle     [idlePerHost]*idleConn // the oldest first; unused ones beyond nIdle
-	nIdle    int
+	idle     idleStack
+	lastDial int64 // when the last dial that was started is done
 
-	dialTime     int64 // moving mean of the real pool's dials; 0: none yet
-	lastDial     int64 // when the last dial that was started is done
-	spoiled      int   // returned connections that are of no use
-	serverCloses bool  // its server has been seen to close idle connections
+	before, next *ghostPart // in the ghost's idleList, while there are idle connections
 
 	// The results.
-	perRequest uint64 // connections that "one per request" would have closed
-	closed     uint64 // connections that the ghost closed
-}
-
-func (h *hostGhost) init() {
-	for i := range h.idle {
-		h.idle[i] = &idleConn{host: h}
-	}
-}
-
-// step does what e says. An event that is earlier than the one before it is
-// taken to be as late.
-func (g *ghost) step(e event) {
-	h := e.ghost
-	if e.kind == dialed {
-		h.learnDialTime(e.at)
-		return
-	}
-	g.advance(e.at)
-	switch e.kind {
-	case leased:
-		g.lease(h)
-	case returned:
-		g.giveBack(h)
-	case spoiled:
-		h.spoiled++
-	case serverCloses:
-		h.serverCloses = true
-	}
-}
-
-// advance lets time pass until now.
-func (g *ghost) advance(now int64) {
-	for {
-		t, pending := g.timers.next()
-		oldest := g.idle.oldest
-		switch {
-		case oldest != nil && oldest.since+idleFor <= now && (!pending || oldest.since+idleFor <= t):
-			g.now = max(g.now, oldest.since+idleFor)
-			g.expire(oldest)
-		case pending && t <= now:
-			g.now = max(g.now, t)
-			g.free(g.timers.pop())
-		default:
-			g.now = max(g.now, now)
-			return
-		}
-	}
+	dials  uint64  // connections that the ghost dialled
+	closed uint64  // of those, closed by it, each of which is a TIME_WAIT
+	recent *minute // when; nil: none yet
 }
 
 // lease gives a request a connection, or makes it wait for one.
-func (g *ghost) lease(h *hostGhost) {
-	wait := int64(0)
-	if h.nIdle == 0 {
-		wait = waiting
+func (g *ghost) lease(p *ghostPart) {
+	if p.idle.n > 0 {
+		g.idle.take(p)
+		p.requests.begun++
+		return
 	}
-	switch {
-	case !h.requests.push(g.now, wait):
-	case wait == waiting:
-		// Dials of one host end in the order in which they began, even while
-		// the mean falls.
-		h.lastDial = max(h.lastDial, g.now+h.dialTime)
-		g.timers.push(h.lastDial, h)
-	default:
-		g.idle.remove(h.popIdle(h.nIdle - 1))
+	if !p.requests.wait(g.now) {
+		return
 	}
+	p.dials++
+	// Dials of one host end in the order in which they began, even while the
+	// mean falls.
+	p.lastDial = max(p.lastDial, g.now+p.host.dialTime)
+	g.later(p.lastDial, p)
 }
 
 // giveBack ends the longest-lasting request. Which request it was in reality
-// is not known, and matters only to how long each had waited.
-func (g *ghost) giveBack(h *hostGhost) {
-	r := h.requests.finish(g.now)
-	if r == nil {
-		return // leased before the host was known to need a ghost
+// is not known, and matters only to how long each had waited. A bad one's
+// connection is of no use afterwards.
+func (g *ghost) giveBack(p *ghostPart, bad bool) {
+	if p.requests.ended == p.requests.begun {
+		return // there were too many to follow
 	}
-	h.perRequest++
-	if h.spoiled > 0 {
-		h.spoiled--
-		r.spoiled = true
-	}
-	if r.wait != waiting {
-		g.release(h, r)
+	r := p.requests.finish(g.now)
+	switch {
+	case r == nil && !bad:
+		g.free(p)
+	case r != nil:
+		r.spoiled = bad
+		if r.wait != waiting {
+			g.release(p, r)
+		}
 	}
 }
 
 // release frees the connection of a request that has both got one and ended.
-func (g *ghost) release(h *hostGhost, r *request) {
-	defer h.requests.trim()
-	if r.spoiled {
-		return
-	}
-	if at := r.end + r.wait; at > g.now {
-		g.timers.push(at, h)
-	} else {
-		g.free(h)
+func (g *ghost) release(p *ghostPart, r *request) {
+	at, bad := r.end+r.wait, r.spoiled
+	p.requests.trim()
+	switch {
+	case bad:
+	case g.maxIdlePerHost < 0:
+		p.close(g.now) // nobody else gets it, not even who waits
+	case at > g.now:
+		g.later(at, p)
+	default:
+		g.free(p)
 	}
 }
 
-// free does with a connection of h what net/http's tryPutIdleConn does.
-func (g *ghost) free(h *hostGhost) {
-	if r := h.requests.grant(g.now); r != nil {
+// free does with a connection of p what net/http's tryPutIdleConn does.
+func (g *ghost) free(p *ghostPart) {
+	if r := p.requests.grant(g.now); r != nil {
 		if r.end != unfinished {
-			g.release(h, r)
+			g.release(p, r)
 		}
 		return
 	}
-	if h.nIdle == idlePerHost {
-		h.closed++
+	if p.idle.n >= g.maxIdlePerHost {
+		p.close(g.now)
 		return
 	}
-	g.idle.add(h.pushIdle(g.now))
-	if g.idle.n > idleInAll {
-		g.expire(g.idle.oldest)
+	if g.idle.n == 0 {
+		g.due = min(g.due, g.expiry(g.now))
+	}
+	g.idle.add(p, g.now)
+	if g.idle.n > g.maxIdle {
+		g.expire(g.idle.first)
 	}
 }
 
-// expire closes an idle connection. If its server closes idle connections too,
-// it may have done so before, so this one is not counted.
-func (g *ghost) expire(c *idleConn) {
-	h := c.host
-	g.idle.remove(h.popIdle(0)) // the oldest of all is the oldest of its host
-	if !h.serverCloses {
-		h.closed++
+// expire closes the oldest idle connection of p. If its server closes idle
+// connections too, it may have done so before, so this one is not counted.
+func (g *ghost) expire(p *ghostPart) {
+	g.idle.drop(p)
+	if !p.host.serverCloses {
+		p.close(g.now)
 	}
 }
 
-// learnDialTime moves the mean an eighth of the way, as TCP does for its
-// round-trip time.
-func (h *hostGhost) learnDialTime(took int64) {
-	took = max(took, 0)
-	if h.dialTime == 0 {
-		h.dialTime = took
+// expiry is when a connection goes that is idle since then.
+func (g *ghost) expiry(since int64) int64 {
+	if since > math.MaxInt64-g.idleFor {
+		return math.MaxInt64
+	}
+	return since + g.idleFor
+}
+
+// later has a connection become free.
+func (g *ghost) later(at int64, p *ghostPart) {
+	g.timers.push(at, p)
+	g.due = min(g.due, at)
+}
+
+// advance lets time pass until now.
+func (g *ghost) advance(now int64) {
+	if now < g.due {
+		g.now = max(g.now, now)
 		return
 	}
-	h.dialTime += (took - h.dialTime) / 8
+	for {
+		t, end := int64(math.MaxInt64), int64(math.MaxInt64)
+		if len(g.timers.heap) > 0 {
+			t = g.timers.heap[0].at
+		}
+		if g.idle.n > 0 {
+			end = g.expiry(g.idle.first.idle.oldest().since)
+		}
+		g.due = min(t, end)
+		if g.due > now || g.due == math.MaxInt64 {
+			g.now = max(g.now, now)
+			return
+		}
+		g.now = max(g.now, g.due)
+		if end <= t {
+			g.expire(g.idle.first)
+		} else {
+			g.free(g.timers.pop())
+		}
+	}
+}
+
+// close counts a connection that the ghost closes.
+func (p *ghostPart) close(now int64) {
+	if p.host.leavesNone {
+		return
+	}
+	p.closed++
+	if p.recent == nil {
+		p.recent = new(minute)
+	}
+	p.recent.add(now)
 }

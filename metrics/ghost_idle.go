@@ -1,58 +1,112 @@
 package metrics
 
+// An idleStack has the idle connections of one host in one ghost, in the order
+// in which they became idle. It is a ring that doubles when full.
+type idleStack struct {
+	ring []idleConn // its length is a power of two, or 0
+	head uint       // of the oldest
+	n    int
+}
+
 // An idleConn is an idle connection of a ghost.
 type idleConn struct {
-	host         *hostGhost
-	since        int64
-	newer, older *idleConn
+	since int64
+	seq   uint64 // grows with since, and tells apart what has the same
 }
 
-// An idleList has the idle connections of all hosts, by the time since when
-// they are idle.
+func (s *idleStack) oldest() *idleConn { return &s.ring[s.head&uint(len(s.ring)-1)] }
+
+func (s *idleStack) push(c idleConn) {
+	if s.n == len(s.ring) {
+		s.grow()
+	}
+	s.ring[(s.head+uint(s.n))&uint(len(s.ring)-1)] = c
+	s.n++
+}
+
+func (s *idleStack) grow() {
+	old := *s
+	s.ring = make([]idleConn, max(2, 2*len(old.ring)))
+	for i := range s.n {
+		s.ring[i] = old.ring[(old.head+uint(i))&uint(len(old.ring)-1)]
+	}
+	s.head = 0
+}
+
+// An idleList has the hosts that have idle connections, the one with the oldest
+// connection first. A connection that is lent and comes back moves nothing
+// here, unless it is the only one of its host.
 type idleList struct {
-	oldest, newest *idleConn
-	n              int
+	first, last *ghostPart
+	n           int    // connections of all hosts
+	seq         uint64 // of the last that became idle
 }
 
-func (l *idleList) add(c *idleConn) {
-	c.older, c.newer = l.newest, nil
-	if l.newest != nil {
-		l.newest.newer = c
-	} else {
-		l.oldest = c
-	}
-	l.newest = c
+// add gives p an idle connection.
+func (l *idleList) add(p *ghostPart, now int64) {
+	l.seq++
 	l.n++
+	p.idle.push(idleConn{now, l.seq})
+	if p.idle.n == 1 {
+		l.insert(p, l.last)
+	}
 }
 
-func (l *idleList) remove(c *idleConn) {
-	if c.older != nil {
-		c.older.newer = c.newer
-	} else {
-		l.oldest = c.newer
-	}
-	if c.newer != nil {
-		c.newer.older = c.older
-	} else {
-		l.newest = c.older
-	}
-	c.older, c.newer = nil, nil
+// take takes the newest idle connection from p, which must have one.
+func (l *idleList) take(p *ghostPart) {
 	l.n--
+	p.idle.n--
+	if p.idle.n == 0 {
+		l.unlink(p)
+	}
 }
 
-// pushIdle adds an idle connection to the host, which must have room.
-func (h *hostGhost) pushIdle(now int64) *idleConn {
-	c := h.idle[h.nIdle]
-	c.since = now
-	h.nIdle++
-	return c
+// drop takes the oldest idle connection from p, which must have one.
+func (l *idleList) drop(p *ghostPart) {
+	l.n--
+	p.idle.n--
+	p.idle.head++
+	if p.idle.n == 0 {
+		l.unlink(p)
+		return
+	}
+	after := p
+	for next := p.next; next != nil && next.idle.oldest().seq < p.idle.oldest().seq; next = next.next {
+		after = next
+	}
+	if after != p {
+		l.unlink(p)
+		l.insert(p, after)
+	}
 }
 
-// popIdle takes the i-th idle connection from the host.
-func (h *hostGhost) popIdle(i int) *idleConn {
-	c := h.idle[i]
-	copy(h.idle[i:h.nIdle], h.idle[i+1:h.nIdle])
-	h.nIdle--
-	h.idle[h.nIdle] = c // for pushIdle to use
-	return c
+// insert links p behind after, or first if that is nil.
+func (l *idleList) insert(p, after *ghostPart) {
+	p.before = after
+	if after != nil {
+		p.next = after.next
+		after.next = p
+	} else {
+		p.next = l.first
+		l.first = p
+	}
+	if p.next != nil {
+		p.next.before = p
+	} else {
+		l.last = p
+	}
+}
+
+func (l *idleList) unlink(p *ghostPart) {
+	if p.before != nil {
+		p.before.next = p.next
+	} else {
+		l.first = p.next
+	}
+	if p.next != nil {
+		p.next.before = p.before
+	} else {
+		l.last = p.before
+	}
+	p.before, p.next = nil, nil
 }

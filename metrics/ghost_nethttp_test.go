@@ -36,7 +36,8 @@ func TestGhostAgainstNetHTTP(t *testing.T) {
 				rng := rand.New(rand.NewPCG(1, 2))
 				transport, closed := pipeTransport(tt.dial)
 
-				h := newHostGhost()
+				gs := newGhosts(nil)
+				h := gs.host()
 				events := []event{{int64(tt.dial), h, dialed}}
 				start := time.Now()
 				for range n {
@@ -62,9 +63,9 @@ func TestGhostAgainstNetHTTP(t *testing.T) {
 					}
 					return int(a.at - b.at)
 				})
-				play(events, int64(time.Since(start)))
+				gs.play(events, int64(time.Since(start)))
 
-				got, want := float64(h.closed), float64(closed.Load())
+				got, want := float64(h.parts[0].closed), float64(closed.Load())
 				t.Logf("ghost %v, net/http %v (%+.1f %%), of %d requests", got, want, 100*(got-want)/want, n)
 				if got < 0.9*want || got > 1.1*want {
 					t.Errorf("the ghost closed %v connections, net/http %v", got, want)

@@ -1,7 +1,7 @@
 package metrics
 
-// maxRequests bounds the requests of one host that a ghost follows. A program
-// that never returns what it leases must not make us grow for ever.
+// maxRequests bounds the requests of one host that a ghost follows one by one.
+// A program that never returns what it leases must not make us grow for ever.
 const maxRequests = 1 << 16
 
 const (
@@ -9,8 +9,9 @@ const (
 	unfinished = -1 // request.end
 )
 
-// A request is one that a ghost follows.
+// A request is one that found no idle connection in a ghost.
 type request struct {
+	nth     uint64 // of its host
 	began   int64
 	wait    int64 // how long it waited for a connection, or waiting
 	end     int64 // when it ended in reality, or unfinished
@@ -19,11 +20,15 @@ type request struct {
 
 // A requestQueue has the requests of one host in the order in which they
 // began. They get connections in that order, as with net/http, and are taken to
-// end in that order. It is a ring that doubles when full.
+// end in that order. Those that found an idle connection, which most do, are
+// only counted; the others are in a ring that doubles when full.
 type requestQueue struct {
+	begun, ended uint64
+
 	ring []request // its length is a power of two
 
-	// Positions in the endless row of requests; head ≤ the others ≤ tail.
+	// Positions in the endless row of what has been in the ring; head ≤ the
+	// others ≤ tail.
 	head   uint64 // the first that is of interest
 	ending uint64 // the first that has not ended
 	served uint64 // none before it waits
@@ -34,16 +39,16 @@ type requestQueue struct {
 
 func (q *requestQueue) at(i uint64) *request { return &q.ring[i&uint64(len(q.ring)-1)] }
 
-// push adds a request, or reports false if there are too many.
-func (q *requestQueue) push(now, wait int64) bool {
+// wait adds a request that waits, or reports false if there are too many to
+// follow.
+func (q *requestQueue) wait(now int64) bool {
 	if q.tail-q.head == uint64(len(q.ring)) && !q.grow() {
 		return false
 	}
-	*q.at(q.tail) = request{began: now, wait: wait, end: unfinished}
+	*q.at(q.tail) = request{nth: q.begun, began: now, wait: waiting, end: unfinished}
+	q.begun++
 	q.tail++
-	if wait == waiting {
-		q.nWaiting++
-	}
+	q.nWaiting++
 	return true
 }
 
@@ -59,12 +64,18 @@ func (q *requestQueue) grow() bool {
 	return true
 }
 
-// finish ends the first request that has not ended and returns it, or nil.
+// finish ends the first request that has not ended, which there must be. It
+// returns nil for one that did not have to wait.
 func (q *requestQueue) finish(now int64) *request {
+	nth := q.ended
+	q.ended++
 	if q.ending == q.tail {
 		return nil
 	}
 	r := q.at(q.ending)
+	if r.nth != nth {
+		return nil
+	}
 	q.ending++
 	r.end = now
 	return r

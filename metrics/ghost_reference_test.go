@@ -1,14 +1,17 @@
 package metrics
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A reference is the model of ghost in its plainest form: everything that is
 // to happen is one unsorted list, and everything that has to be found is
 // searched for.
 type reference struct {
+	*ghost  // its settings only
 	now     int64
 	hosts   map[*hostGhost]*refHost
 	pending []refPending // in the order in which they were added
@@ -23,6 +26,7 @@ type refHost struct {
 	spoiled            int
 	serverCloses       bool
 	closed, perRequest uint64
+	dials              uint64
 }
 
 type refRequest struct {
@@ -40,7 +44,18 @@ type refIdle struct {
 	host  *refHost
 }
 
-func newReference() *reference { return &reference{hosts: map[*hostGhost]*refHost{}} }
+// newReferences returns one for each ghost.
+func newReferences(gs ghosts) []*reference {
+	var refs []*reference
+	for _, g := range gs {
+		refs = append(refs, &reference{ghost: g, hosts: map[*hostGhost]*refHost{}})
+	}
+	return refs
+}
+
+func (r *reference) String() string {
+	return fmt.Sprintf("%s (%d a host, %d in all, for %v)", r.name, r.maxIdlePerHost, r.maxIdle, time.Duration(r.idleFor))
+}
 
 func (r *reference) host(h *hostGhost) *refHost {
 	if r.hosts[h] == nil {
@@ -77,6 +92,7 @@ func (r *reference) step(e event) {
 			}
 			return
 		}
+		h.dials++
 		h.waiting = append(h.waiting, q)
 		h.lastDial = max(h.lastDial, r.now+h.dialTime)
 		r.pending = append(r.pending, refPending{h.lastDial, h})
@@ -103,6 +119,8 @@ func (r *reference) step(e event) {
 func (r *reference) release(h *refHost, q *refRequest) {
 	switch {
 	case !q.granted || !q.ended || q.bad:
+	case r.maxIdlePerHost < 0:
+		h.closed++
 	case q.end+q.wait > r.now:
 		r.pending = append(r.pending, refPending{q.end + q.wait, h})
 	default:
@@ -118,13 +136,13 @@ func (r *reference) free(h *refHost) {
 		r.release(h, q)
 		return
 	}
-	if len(h.idle) >= 2 {
+	if len(h.idle) >= max(0, r.maxIdlePerHost) {
 		h.closed++
 		return
 	}
 	h.idle = append(h.idle, r.now)
 	r.idle = append(r.idle, refIdle{r.now, h})
-	if len(r.idle) > 100 {
+	if len(r.idle) > r.maxIdle {
 		r.expireFirst()
 	}
 }
@@ -147,8 +165,8 @@ func (r *reference) advance(now int64) {
 			}
 		}
 		expiry := int64(1 << 62)
-		if len(r.idle) > 0 {
-			expiry = r.idle[0].since + 90e9
+		if len(r.idle) > 0 && r.idleFor < 1<<62 {
+			expiry = r.idle[0].since + r.idleFor
 		}
 		switch {
 		case expiry <= now && (first < 0 || expiry <= r.pending[first].at):
@@ -166,18 +184,22 @@ func (r *reference) advance(now int64) {
 	}
 }
 
-// FuzzGhost looks for a sequence of events over which the ghost and the
-// reference disagree.
+// FuzzGhost looks for a sequence of events over which a ghost and its reference
+// disagree.
 func FuzzGhost(f *testing.F) {
 	f.Add([]byte("\x03\x10\x00\x01\x00\x01\x00\x01\x01\x01\x01\x01\x01\x01"))
 	f.Add([]byte{3, 200, 0, 1, 1, 1, 0, 0, 2, 0, 1, 0, 4, 0, 0, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = b[:min(len(b), 1000)] // the reference is slow
+		gs := newGhosts([]Ghost{
+			{Name: "few", MaxIdlePerHost: 3, MaxIdle: 5, IdleTimeout: time.Second},
+			{Name: "none", MaxIdlePerHost: -1},
+		})
 		var hosts [3]*hostGhost
 		for i := range hosts {
-			hosts[i] = newHostGhost()
+			hosts[i] = gs.host()
 		}
-		g, ref := new(ghost), newReference()
+		refs := newReferences(gs)
 		now := int64(0)
 		for ; len(b) >= 2; b = b[2:] {
 			e := event{ghost: hosts[b[0]/5%3], kind: kind(b[0] % 5)}
@@ -189,15 +211,20 @@ func FuzzGhost(f *testing.F) {
 				now += step
 				e.at = now
 			}
-			g.step(e)
-			ref.step(e)
+			gs.step(e)
+			for _, ref := range refs {
+				ref.step(e)
+			}
 		}
-		g.advance(now + 100e9)
-		ref.advance(now + 100e9)
-		for i, h := range hosts {
-			if r := ref.host(h); h.closed != r.closed || h.perRequest != r.perRequest || h.nIdle != len(r.idle) {
-				t.Errorf("host %d: closed %d, per request %d, idle %d; the reference has %d, %d, %d",
-					i, h.closed, h.perRequest, h.nIdle, r.closed, r.perRequest, len(r.idle))
+		gs.advance(now + 100e9)
+		for j, ref := range refs {
+			ref.advance(now + 100e9)
+			for i, h := range hosts {
+				p := &h.parts[j]
+				if r := ref.host(h); p.closed != r.closed || p.dials != r.dials || h.perRequest != r.perRequest || p.idle.n != len(r.idle) {
+					t.Errorf("%v, host %d: closed %d, dials %d, per request %d, idle %d; the reference has %d, %d, %d, %d",
+						ref, i, p.closed, p.dials, h.perRequest, p.idle.n, r.closed, r.dials, r.perRequest, len(r.idle))
+				}
 			}
 		}
 	})

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"fmt"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"testing"
@@ -9,20 +11,12 @@ import (
 
 const ms = int64(time.Millisecond)
 
-// play gives a fresh ghost the events, then lets time pass until end.
-func play(events []event, end int64) *ghost {
-	g := new(ghost)
+// play gives the ghosts the events, then lets time pass until end.
+func (gs ghosts) play(events []event, end int64) {
 	for _, e := range events {
-		g.step(e)
+		gs.step(e)
 	}
-	g.advance(end)
-	return g
-}
-
-func newHostGhost() *hostGhost {
-	h := new(hostGhost)
-	h.init()
-	return h
+	gs.advance(end)
 }
 
 func TestGhost(t *testing.T) {
@@ -51,54 +45,55 @@ func TestGhost(t *testing.T) {
 		{"dials that nobody needs any more", "dLRLRLRLR+", 2, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			g, h, now := new(ghost), newHostGhost(), int64(0)
+			gs := newGhosts(nil)
+			h, now := gs.host(), int64(0)
 			for _, c := range tt.events {
 				now += ms
 				switch c {
 				case 'L':
-					g.step(event{now, h, leased})
+					gs.step(event{now, h, leased})
 				case 'R':
-					g.step(event{now, h, returned})
+					gs.step(event{now, h, returned})
 				case 's':
-					g.step(event{now, h, spoiled})
+					gs.step(event{now, h, spoiled})
 				case 'c':
-					g.step(event{now, h, serverCloses})
+					gs.step(event{now, h, serverCloses})
 				case 'd':
-					g.step(event{10 * ms, h, dialed})
+					gs.step(event{10 * ms, h, dialed})
 				case '+':
 					now += int64(time.Minute)
 				}
 			}
-			g.advance(now)
-			if h.closed != tt.closed || h.perRequest != tt.perRequest {
-				t.Errorf("closed %d, per request %d; want %d, %d", h.closed, h.perRequest, tt.closed, tt.perRequest)
+			gs.advance(now)
+			if closed := h.parts[0].closed; closed != tt.closed || h.perRequest != tt.perRequest {
+				t.Errorf("closed %d, per request %d; want %d, %d", closed, h.perRequest, tt.closed, tt.perRequest)
 			}
 		})
 	}
 }
 
 func TestGhostIdleInAll(t *testing.T) {
-	g := new(ghost)
+	gs := newGhosts(nil)
 	var hosts []*hostGhost
 	for i := range int64(60) {
-		h := newHostGhost()
+		h := gs.host()
 		hosts = append(hosts, h)
 		for _, k := range []kind{leased, leased, returned, returned} {
-			g.step(event{i * ms, h, k})
+			gs.step(event{i * ms, h, k})
 		}
 	}
-	g.advance(60 * ms)
+	gs.advance(60 * ms)
 	for i, h := range hosts {
 		want := uint64(0)
 		if i < 10 { // 120 want to rest, 100 may: the 20 oldest go
 			want = 2
 		}
-		if h.closed != want {
-			t.Errorf("host %d closed %d, want %d", i, h.closed, want)
+		if closed := h.parts[0].closed; closed != want {
+			t.Errorf("host %d closed %d, want %d", i, closed, want)
 		}
 	}
-	if g.idle.n != idleInAll {
-		t.Errorf("%d idle, want %d", g.idle.n, idleInAll)
+	if n := gs[0].idle.n; n != idleInAll {
+		t.Errorf("%d idle, want %d", n, idleInAll)
 	}
 }
 
@@ -151,46 +146,67 @@ func randomTrace(rng *rand.Rand, hosts []*hostGhost, n int, gap, service, dial i
 	return events
 }
 
-// TestGhostAgainstReference compares the ghost, event for event, with a
-// simulator that is written to be obvious and not to be fast.
+// TestGhostAgainstReference compares ghosts, event for event, with a simulator
+// that is written to be obvious and not to be fast.
 func TestGhostAgainstReference(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
+		gs := randomGhosts(rng)
 		var hosts []*hostGhost
 		for range 1 + rng.IntN(80) {
-			hosts = append(hosts, newHostGhost())
+			hosts = append(hosts, gs.host())
 		}
 		gap := 1 + rng.Int64N(5*ms)
 		service, dial := gap*int64(1+rng.IntN(8*len(hosts))), 1+rng.Int64N(40*ms)
 		events := randomTrace(rng, hosts, 1500, gap, service, dial)
 
-		ref := newReference()
-		g := new(ghost)
+		refs := newReferences(gs)
 		for i, e := range events {
-			g.step(e)
-			ref.step(e)
-			h := e.ghost
-			if r := ref.host(h); h.closed != r.closed || h.nIdle != len(r.idle) || h.requests.nWaiting != len(r.waiting) {
-				t.Fatalf("seed %d, event %d (%+v): closed %d, idle %d, waiting %d; the reference has %d, %d, %d",
-					seed, i, e, h.closed, h.nIdle, h.requests.nWaiting, r.closed, len(r.idle), len(r.waiting))
+			gs.step(e)
+			for j, ref := range refs {
+				ref.step(e)
+				p := &e.ghost.parts[j]
+				if r := ref.host(e.ghost); p.closed != r.closed || p.dials != r.dials || p.idle.n != len(r.idle) || p.requests.nWaiting != len(r.waiting) {
+					t.Fatalf("seed %d, %v, event %d (%+v): closed %d, dials %d, idle %d, waiting %d; the reference has %d, %d, %d, %d", seed, ref,
+						i, e, p.closed, p.dials, p.idle.n, p.requests.nWaiting, r.closed, r.dials, len(r.idle), len(r.waiting))
+				}
 			}
 		}
-		end := g.now + int64(time.Hour)
-		g.advance(end)
-		ref.advance(end)
-		for i, h := range hosts {
-			if r := ref.host(h); h.closed != r.closed || h.perRequest != r.perRequest {
-				t.Fatalf("seed %d, host %d: closed %d, per request %d; the reference has %d, %d",
-					seed, i, h.closed, h.perRequest, r.closed, r.perRequest)
+		end := gs[0].now + int64(time.Hour)
+		gs.advance(end)
+		for j, ref := range refs {
+			ref.advance(end)
+			for i, h := range hosts {
+				p := &h.parts[j]
+				if r := ref.host(h); p.closed != r.closed || p.dials != r.dials || h.perRequest != r.perRequest {
+					t.Fatalf("seed %d, %v, host %d: closed %d, dials %d, per request %d; the reference has %d, %d, %d",
+						seed, ref, i, p.closed, p.dials, h.perRequest, r.closed, r.dials, r.perRequest)
+				}
+				if p.idle.n != 0 && ref.idleFor < math.MaxInt64 || p.requests.nWaiting != 0 || p.requests.head != p.requests.tail {
+					t.Fatalf("seed %d, %v, host %d: something is left: %+v", seed, ref, i, p)
+				}
 			}
-			if h.nIdle != 0 || h.requests.nWaiting != 0 || h.requests.head != h.requests.tail {
-				t.Fatalf("seed %d, host %d: something is left: %+v", seed, i, h)
+			if g := gs[j]; g.idle.n != len(ref.idle) || g.idle.n == 0 != (g.idle.first == nil) || len(g.timers.heap) != 0 {
+				t.Fatalf("seed %d, %v: something is left: %+v", seed, ref, g)
 			}
-		}
-		if g.idle.n != 0 || g.idle.oldest != nil || len(g.timers.heap) != 0 {
-			t.Fatalf("seed %d: something is left: %+v", seed, g)
 		}
 	}
+}
+
+// randomGhosts has net/http's defaults and others.
+func randomGhosts(rng *rand.Rand) ghosts {
+	var configured []Ghost
+	for i := range 3 {
+		g := Ghost{Name: fmt.Sprint(i), MaxIdlePerHost: rng.IntN(8) - 1}
+		if rng.IntN(2) == 0 {
+			g.MaxIdle = 1 + rng.IntN(20)
+		}
+		if rng.IntN(3) > 0 {
+			g.IdleTimeout = time.Duration(1 + rng.Int64N(100*ms))
+		}
+		configured = append(configured, g)
+	}
+	return newGhosts(configured)
 }
 
 // TestGhostAgainstStack compares the ghost with the one-pass analysis of all
@@ -200,7 +216,8 @@ func TestGhostAgainstReference(t *testing.T) {
 func TestGhostAgainstStack(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		h := newHostGhost()
+		gs := newGhosts(nil)
+		h := gs.host()
 		var events []event
 		var m, want uint64
 		busy := 0
@@ -218,33 +235,36 @@ func TestGhostAgainstStack(t *testing.T) {
 				m |= m + 1
 			}
 		}
-		if play(events, 5000); h.closed != want {
-			t.Fatalf("seed %d: closed %d, want %d", seed, h.closed, want)
+		gs.play(events, 5000)
+		if closed := h.parts[0].closed; closed != want {
+			t.Fatalf("seed %d: closed %d, want %d", seed, closed, want)
 		}
 	}
 }
 
 func TestGhostForgetsLeaks(t *testing.T) {
-	g, h := new(ghost), newHostGhost()
+	gs := newGhosts(nil)
+	h := gs.host()
+	p := &h.parts[0]
 	for i := range int64(3 * maxRequests) {
-		g.step(event{i, h, leased})
+		gs.step(event{i, h, leased})
 	}
-	if n := len(h.requests.ring); n != maxRequests {
+	if n := len(p.requests.ring); n != maxRequests {
 		t.Fatalf("the ring has %d places after %d leaks", n, 3*maxRequests)
 	}
 	for i := range int64(3 * maxRequests) {
-		g.step(event{i, h, returned})
+		gs.step(event{i, h, returned})
 	}
 	if h.perRequest > 3*maxRequests {
 		t.Errorf("more claimed than there were requests")
 	}
 	// And it goes on as before.
-	closed := h.closed
+	closed := p.closed
 	for _, k := range []kind{leased, leased, leased, returned, returned, returned} {
-		g.step(event{4 * maxRequests, h, k})
+		gs.step(event{4 * maxRequests, h, k})
 	}
-	g.advance(5 * maxRequests)
-	if h.closed != closed+1 {
-		t.Errorf("closed %d more, want 1", h.closed-closed)
+	gs.advance(5 * maxRequests)
+	if p.closed != closed+1 {
+		t.Errorf("closed %d more, want 1", p.closed-closed)
 	}
 }

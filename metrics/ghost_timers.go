@@ -10,23 +10,15 @@ type timers struct {
 type timer struct {
 	at   int64
 	seq  uint64 // among equal times, first come first
-	host *hostGhost
+	part *ghostPart
 }
 
 func (t timer) before(u timer) bool {
 	return t.at < u.at || t.at == u.at && t.seq < u.seq
 }
 
-// next returns the time of the earliest timer, if there is one.
-func (ts *timers) next() (int64, bool) {
-	if len(ts.heap) == 0 {
-		return 0, false
-	}
-	return ts.heap[0].at, true
-}
-
-func (ts *timers) push(at int64, host *hostGhost) {
-	t := timer{at, ts.seq, host}
+func (ts *timers) push(at int64, part *ghostPart) {
+	t := timer{at, ts.seq, part}
 	ts.seq++
 	ts.heap = append(ts.heap, t)
 	h, i := ts.heap, len(ts.heap)-1
@@ -41,13 +33,13 @@ func (ts *timers) push(at int64, host *hostGhost) {
 	h[i] = t
 }
 
-func (ts *timers) pop() *hostGhost {
+func (ts *timers) pop() *ghostPart {
 	h := ts.heap
 	first, last := h[0], h[len(h)-1]
 	h = h[:len(h)-1]
 	ts.heap = h
 	if len(h) == 0 {
-		return first.host
+		return first.part
 	}
 	i := 0
 	for {
@@ -65,5 +57,5 @@ func (ts *timers) pop() *hostGhost {
 		i = child
 	}
 	h[i] = last
-	return first.host
+	return first.part
 }

@@ -37,9 +37,10 @@ type Host struct {
 	born    uint64
 	leaving int64
 	ended   [16]uint64 // by linger.Ending
+	recent  minute     // TIME_WAITs
 	reasons map[string]uint64
 
-	ghost hostGhost // guarded by feed.sim.mu
+	ghost *hostGhost // guarded by feed.sim.mu
 }
 
 // The units of Host.live.
@@ -63,7 +64,7 @@ func (h *Host) Wait() { h.waits.Add(1) }
 func (h *Host) Leak() {
 	h.leaks.Add(1)
 	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: spoiled})
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
 	}
 }
 
@@ -80,7 +81,7 @@ func (h *Host) Lease(reused bool) {
 		h.leasedNew.Add(1)
 	}
 	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: leased})
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: leased})
 	}
 }
 
@@ -89,7 +90,7 @@ func (h *Host) Lease(reused bool) {
 // first.
 func (h *Host) Return() {
 	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: &h.ghost, kind: returned})
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: returned})
 	}
 }
 
@@ -112,7 +113,7 @@ func (h *Host) DialDone(took time.Duration, err error) {
 	if err != nil {
 		h.dialErrors.Add(1)
 	} else if !h.multiplexed.Load() {
-		h.feed.add(event{at: int64(took), ghost: &h.ghost, kind: dialed})
+		h.feed.add(event{at: int64(took), ghost: h.ghost, kind: dialed})
 	}
 	h.dialed.Add(1)
 }
@@ -182,13 +183,13 @@ func (h *Host) snapshot() Snapshot {
 		TimeWaits:  h.timeWaits.Load(),
 		Ended:      make(map[linger.Ending]uint64),
 		Reasons:    make(map[string]uint64),
-		WouldHave:  make(map[string]uint64),
 	}
 	s.Dialing = int64(s.Dials - dialed)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.Born, s.Leaving = h.born, h.leaving
+	s.Standing = h.recent.read(h.now())
 	s.Busy, s.Resting = split(h.live.Load())
 	for e, n := range h.ended {
 		if n > 0 {

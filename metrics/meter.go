@@ -14,6 +14,13 @@ const maxHosts = 1000
 // ready to use. A Meter may be used by several goroutines at a time and must
 // not be copied.
 type Meter struct {
+	// Ghosts are further models for [Snapshot.WouldHave], beside [PerRequest]
+	// and [NetHTTPDefault]: the settings of a pool that was there before, for
+	// one. Each costs every request some nanoseconds. They must be set before
+	// the Meter's first use and not be changed after it. Those that cannot be
+	// used ([Meter.Check]) are left out.
+	Ghosts []Ghost
+
 	// hosts is replaced, never changed, so that finding a host takes no lock.
 	hosts atomic.Pointer[map[string]*Host]
 
@@ -42,9 +49,9 @@ func (m *Meter) Host(name string) *Host {
 	}
 	if hosts == nil {
 		m.start = time.Now()
+		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
-	h := &Host{name: name, start: m.start, feed: &m.feed}
-	h.ghost.init()
+	h := &Host{name: name, start: m.start, feed: &m.feed, ghost: m.feed.sim.ghosts.host()}
 	more := maps.Clone(hosts)
 	if more == nil {
 		more = make(map[string]*Host)

@@ -83,25 +83,20 @@ type HostSnapshot struct {
 // connections move.
 func (m *Meter) Snapshot() Snapshot {
 	total := Snapshot{
-		Ended:     make(map[linger.Ending]uint64),
-		Reasons:   make(map[string]uint64),
-		WouldHave: map[string]uint64{PerRequest: 0, NetHTTPDefault: 0},
+		Ended:   make(map[linger.Ending]uint64),
+		Reasons: make(map[string]uint64),
 	}
 	hosts := m.known()
 	if len(hosts) == 0 {
+		newGhosts(m.Ghosts).name(&total)
 		return total
 	}
 	names := slices.Sorted(maps.Keys(hosts))
-	for _, name := range names {
-		total.Hosts = append(total.Hosts, HostSnapshot{Name: name, Snapshot: hosts[name].snapshot()})
+	total.Hosts = make([]HostSnapshot, len(names))
+	for i, name := range names {
+		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot()}
 	}
-	m.feed.settle(hosts[names[0]].now(), func() {
-		for i, name := range names {
-			g := &hosts[name].ghost
-			total.Hosts[i].WouldHave[PerRequest] = g.perRequest
-			total.Hosts[i].WouldHave[NetHTTPDefault] = g.closed
-		}
-	})
+	m.haunt(&total, hosts)
 	for _, h := range total.Hosts {
 		total.add(h.Snapshot)
 	}
@@ -127,9 +122,12 @@ func (s *Snapshot) add(h Snapshot) {
 	s.Busy += h.Busy
 	s.Leaving += h.Leaving
 	s.TimeWaits += h.TimeWaits
+	s.Standing += h.Standing
 	addMap(s.Ended, h.Ended)
 	addMap(s.Reasons, h.Reasons)
 	addMap(s.WouldHave, h.WouldHave)
+	addMap(s.WouldDial, h.WouldDial)
+	addMap(s.WouldStand, h.WouldStand)
 }
 
 func addMap[K comparable](to, from map[K]uint64) {

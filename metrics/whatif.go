@@ -1,24 +1,61 @@
 package metrics
 
-import "time"
+import "math/bits"
 
-// A Ghost is a pool that might have been: the [Meter] works out what it would
-// have done with the same requests. Zero fields mean net/http's: they are read
-// as those of [net/http.Transport].
-type Ghost struct {
-	// Name is the model's name in [Snapshot.WouldHave]. It must be given, and
-	// differ from the other models' names.
-	Name string
-
-	MaxIdlePerHost int           // 0: 2; negative: none
-	MaxIdle        int           // over all hosts; 0: unlimited
-	IdleTimeout    time.Duration // 0: unlimited
-}
+// curveSizes is how many pool sizes the curve is of: 0, 1, 2, …
+const curveSizes = 64
 
 // A WhatIf says what a pool that keeps up to MaxIdle resting connections for a
-// host, however long they rest, would have done with the requests there were.
+// host, however long they rest, would have done with the requests there were,
+// if its dials took no time.
 type WhatIf struct {
 	MaxIdle   int    `json:"max_idle"`
 	Dials     uint64 `json:"dials"`
 	TimeWaits uint64 `json:"time_waits"`
+}
+
+// A curve follows the pools of all sizes at once. Let i(k) be how many
+// connections rest in a pool that lends the newest and keeps up to k. A pool
+// that is one larger has as many resting, or one more: i(k) - i(k-1) is 0 or 1,
+// whatever happens. So all of them fit in one word, where bit k-1 stands for
+// that difference.
+//
+// A lease takes a connection from each pool that has one. Those that have none
+// are 0, 1, … up to the first bit that is set; they dial, and for all others
+// that bit is the one that goes. A return gives each pool one. Those that are
+// full are 0, 1, … up to the first bit that is not set; they close it, and for
+// all others that bit is the one that comes.
+//
+// This is what Mattson's stack algorithm is for caches. It knows the order of
+// events and not their times.
+type curve struct {
+	diff uint64
+
+	// By the largest pool that dials for a lease, and that has no room for a
+	// return; all smaller ones do so too.
+	dials, closes [curveSizes + 1]uint64
+}
+
+func (c *curve) lease() {
+	c.dials[bits.TrailingZeros64(c.diff)]++
+	c.diff &= c.diff - 1
+}
+
+func (c *curve) giveBack() {
+	c.closes[bits.TrailingZeros64(^c.diff)]++
+	c.diff |= c.diff + 1
+}
+
+// read fills w, which has a place for each size. Without timeWaits nothing is
+// claimed of what the closed connections leave.
+func (c *curve) read(w []WhatIf, timeWaits bool) {
+	dials, closes := c.dials[curveSizes], c.closes[curveSizes]
+	for k := curveSizes - 1; k >= 0; k-- {
+		dials += c.dials[k]
+		closes += c.closes[k]
+		w[k] = WhatIf{MaxIdle: k, Dials: dials}
+		if timeWaits {
+			w[k].TimeWaits = closes
+		}
+	}
 }

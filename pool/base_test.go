@@ -20,6 +20,7 @@ import (
 
 	"github.com/lastack/lastack/dialer"
 	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
 )
 
 var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
@@ -377,6 +378,11 @@ func TestBadInput(t *testing.T) {
 	tr := &Transport{Dialer: &dialer.Dialer{Linger: &linger.Closer{Policy: linger.Policy{Fallback: 9}}}}
 	if _, err := tr.RoundTrip(&http.Request{URL: u, Header: http.Header{}}); !errors.As(err, &pe) {
 		t.Errorf("got error %v, want a *linger.PolicyError", err)
+	}
+	var ge *metrics.GhostError
+	tr = &Transport{Meter: &metrics.Meter{Ghosts: make([]metrics.Ghost, 1)}}
+	if _, err := tr.RoundTrip(&http.Request{URL: u, Header: http.Header{}}); !errors.As(err, &ge) {
+		t.Errorf("got error %v, want a *metrics.GhostError", err)
 	}
 
 	closed := new(Transport)

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -89,7 +90,7 @@ func (c *config) resolve(t *Transport) {
 		base.MaxIdleConns, base.MaxIdleConnsPerHost = 0, 0
 	}
 	c.resolveDialer(t)
-	if c.err = c.dialer.Closer().Policy.Check(); c.err != nil {
+	if c.err = errors.Join(c.dialer.Closer().Policy.Check(), c.meter.Check()); c.err != nil {
 		return
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
