@@ -195,9 +195,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	var account linger.Account
 	switch {
 	case note.Account != nil:
-		account = note.Account()
+		account = note.Account(conn)
 	case host != nil:
-		account = host.Born(true)
+		life := host.Born(true)
+		life.SetAddrs(conn.LocalAddr(), conn.RemoteAddr())
+		account = life
 	}
 	if account = a.account(conn, account); account != nil {
 		conn.SetAccount(account)

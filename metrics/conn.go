@@ -25,6 +25,8 @@ type Conn struct {
 	rested   bool   // it was resting when it left
 	timeWait bool   // TimeWait has been called
 	reason   string // the first that was given; or ""
+
+	record
 }
 
 var _ linger.Account = (*Conn)(nil)
@@ -40,6 +42,9 @@ const (
 func (c *Conn) Rest() {
 	if c.place.CompareAndSwap(busy, resting) {
 		c.host.live.Add(oneResting - oneBusy)
+	}
+	if c.uses.open.Load() {
+		c.uses.end(c.host.now())
 	}
 }
 
@@ -98,6 +103,7 @@ func (c *Conn) leave() {
 			h.live.Add(-oneResting)
 			c.rested = true
 		}
+		c.left = h.moment()
 		return
 	}
 }
@@ -107,6 +113,7 @@ func (c *Conn) leave() {
 func (c *Conn) Closing() {
 	c.host.mu.Lock()
 	c.leave()
+	c.closed = c.host.moment()
 	c.host.mu.Unlock()
 }
 
@@ -118,8 +125,8 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 		e = linger.Unknown
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if c.place.Load() == ended {
+		h.mu.Unlock()
 		return
 	}
 	c.leave()
@@ -132,6 +139,9 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 	if c.reason == "" {
 		h.countReason(Closed, 1)
 	}
+	c.gone, c.ending = h.moment(), e
+	h.mu.Unlock()
+	h.flight.end(c)
 }
 
 // TimeWait says that the kernel was seen to hold a TIME_WAIT for the

@@ -13,9 +13,10 @@ import (
 // nanoseconds; the one request in a hundred that lets the ghosts catch up takes
 // some microseconds.
 type Host struct {
-	name  string
-	start time.Time // of the Meter
-	feed  *feed
+	name   string
+	start  time.Time // of the Meter
+	feed   *feed
+	flight *flight
 
 	requests, retries, waits  atomic.Uint64
 	leasedNew, leasedReused   atomic.Uint64
@@ -126,11 +127,14 @@ func (h *Host) Born(managed bool) *Conn {
 	if !managed {
 		h.unmanaged.Add(1)
 	}
+	c := &Conn{host: h}
+	c.born = h.now()
 	h.mu.Lock()
 	h.born++
 	h.live.Add(oneBusy)
 	h.mu.Unlock()
-	return &Conn{host: h}
+	h.flight.begin(c)
+	return c
 }
 
 // now is the time of an event: what has passed since the Meter began. It reads

@@ -7,7 +7,8 @@ import (
 	"github.com/lastack/lastack/linger"
 )
 
-// A Life is what one connection did, from its birth on.
+// A Life is what one connection did, from its birth on. [Meter.Lives] has the
+// lives of connections that are there and of the last that ended.
 type Life struct {
 	Host     string         `json:"host"` // as given to Meter.Host
 	Local    netip.AddrPort `json:"local"`
@@ -22,7 +23,10 @@ type Life struct {
 	Uses     []Use          `json:"uses,omitempty"` // the newest, the oldest first; bounded
 }
 
-// A Use is one request's time on a connection.
+// A Use is one request's time on a connection. Where a connection carries
+// several requests at a time, it is from the first until none is left. Of uses
+// that follow closely upon one another, only the first and then a few a second
+// are kept.
 type Use struct {
 	From time.Time     `json:"from"`
 	For  time.Duration `json:"for"` // in nanoseconds; 0: it lasts

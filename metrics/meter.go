@@ -27,7 +27,8 @@ type Meter struct {
 	mu    sync.Mutex // held to replace hosts
 	start time.Time  // what events count from; set with the first host
 
-	feed feed
+	feed   feed
+	flight flight
 }
 
 // Host returns the ledger of one destination, such as "example.com:443". It
@@ -51,7 +52,7 @@ func (m *Meter) Host(name string) *Host {
 		m.start = time.Now()
 		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
-	h := &Host{name: name, start: m.start, feed: &m.feed, ghost: m.feed.sim.ghosts.host()}
+	h := &Host{name: name, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
 	more := maps.Clone(hosts)
 	if more == nil {
 		more = make(map[string]*Host)

@@ -38,8 +38,9 @@ func birthOf(ctx context.Context) *dialBirth {
 }
 
 // account makes the ledger entry of the connection being dialled.
-func (b *dialBirth) account() linger.Account {
+func (b *dialBirth) account(c *linger.Conn) linger.Account {
 	b.life = b.host.Born(true)
+	b.life.SetAddrs(c.LocalAddr(), c.RemoteAddr())
 	if b.watch {
 		b.told = &observedLife{Conn: b.life}
 		return b.told
@@ -178,13 +179,14 @@ func (t *Transport) adopt(b *dialBirth, c net.Conn) net.Conn {
 	b.raw = c
 	if tc, ok := c.(*net.TCPConn); ok {
 		conn := t.cfg.dialer.Closer().Conn(tc)
-		conn.SetAccount(b.account())
+		conn.SetAccount(b.account(conn))
 		conn.PresetFinReset()
 		b.raw = conn
 	}
 	if b.conn = lingerConn(b.raw); b.conn == nil || b.life == nil {
 		// Somebody else's: it is counted, but nobody sees how it ends.
 		b.conn, b.life = nil, b.host.Born(false)
+		b.life.SetAddrs(b.raw.LocalAddr(), b.raw.RemoteAddr())
 		return b.raw
 	}
 	b.conn.Tell(linger.Abandoned) // until it has become a connection of the pool

@@ -121,6 +121,7 @@ func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
 			continue // or it died at rest; nothing was written to it
 		}
 		g.host.Lease(!l.first)
+		l.c.life.Leased(time.Now())
 		if err != nil {
 			// A new connection that cannot be reserved goes on to RoundTrip,
 			// which says why, or is refused. Trying again here could go on for ever.

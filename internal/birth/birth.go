@@ -15,9 +15,9 @@ type Note struct {
 	// serves however the process ends.
 	FinReset bool
 
-	// Account, if not nil, makes the ledger entry of the connection in place of the
-	// Dialer's Meter.
-	Account func() linger.Account
+	// Account, if not nil, makes the ledger entry of the connection, which it is
+	// given, in place of the Dialer's Meter.
+	Account func(*linger.Conn) linger.Account
 }
 
 type key struct{}

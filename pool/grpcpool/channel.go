@@ -71,6 +71,7 @@ type channel struct {
 	wires []wire             // those that may be alive
 
 	accounts atomic.Pointer[[]*metrics.Conn] // of wires; changed while mu is held
+	untold   atomic.Int64                    // calls that the accounts do not know of
 }
 
 type phase uint8

@@ -156,6 +156,7 @@ func (p *ClientConn) lease(ctx context.Context) (*channel, error) {
 		}
 	}
 	p.host.Lease(c.lent.Load() || c.lent.Swap(true))
+	c.leased(1)
 	return c, nil
 }
 

@@ -85,16 +85,20 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 	switch {
 	case dl.observer != nil:
 		dialled := address
-		note.Account = func() linger.Account {
+		note.Account = func(c *linger.Conn) linger.Account {
 			observed = dl.observer.account(host, dialled)
-			if dl.born != nil && observed.conn != nil {
-				dl.born(observed.conn)
+			if observed.conn != nil {
+				observed.conn.SetAddrs(c.LocalAddr(), c.RemoteAddr())
+				if dl.born != nil {
+					dl.born(observed.conn)
+				}
 			}
 			return observed
 		}
 	case host != nil:
-		note.Account = func() linger.Account {
+		note.Account = func(c *linger.Conn) linger.Account {
 			account := host.Born(true)
+			account.SetAddrs(c.LocalAddr(), c.RemoteAddr())
 			if dl.born != nil {
 				dl.born(account)
 			}

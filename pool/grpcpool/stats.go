@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
@@ -107,6 +108,9 @@ func (t *attempt) sent(local net.Addr) {
 	a := v.(*account)
 	t.account = a
 	first := a.begin()
+	if a.conn != nil {
+		a.conn.Leased(time.Now())
+	}
 	if !t.o.counts || a.host == nil {
 		return
 	}

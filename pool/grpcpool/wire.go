@@ -72,6 +72,7 @@ func (c *channel) rewire(change func([]wire) []wire) {
 	}
 	c.accounts.Store(&accounts)
 	c.mu.Unlock()
+	c.leased(0)
 	c.settle()
 }
 
@@ -95,6 +96,23 @@ func (c *channel) settle() {
 		if (c.calls.Load() > 0) == busy {
 			return
 		}
+	}
+}
+
+// leased tells the Meter which connection carries n more calls. Those of a
+// channel without one wait for it. If the channel has several, nobody knows.
+func (c *channel) leased(n int64) {
+	c.untold.Add(n)
+	accounts := c.accounts.Load() // after untold: whoever changes it looks there later
+	if accounts == nil || len(*accounts) == 0 {
+		return
+	}
+	n = c.untold.Swap(0)
+	if len(*accounts) > 1 {
+		return
+	}
+	for range n {
+		(*accounts)[0].Leased(time.Now())
 	}
 }
 
