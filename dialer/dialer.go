@@ -199,6 +199,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	case host != nil:
 		life := host.Born(true)
 		life.SetAddrs(conn.LocalAddr(), conn.RemoteAddr())
+		life.SetDialed(metrics.Asked)
 		account = life
 	}
 	if account = a.account(conn, account); account != nil {
@@ -215,10 +216,10 @@ func (d *Dialer) count(host *metrics.Host, dial func() (net.Conn, error)) (net.C
 	if host == nil {
 		return dial()
 	}
-	host.DialStart()
+	why := host.DialStart(metrics.Asked)
 	started := time.Now()
 	c, err := dial()
-	host.DialDone(time.Since(started), err)
+	host.DialDone(metrics.Dial{Reason: why, Total: time.Since(started), Err: err})
 	return c, err
 }
 

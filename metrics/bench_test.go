@@ -13,8 +13,8 @@ func BenchmarkLedger(b *testing.B) {
 	h.Multiplexed()
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Lease(true)
-		h.Return()
+		h.Lease(time.Now(), true)
+		h.Return(time.Now(), time.Time{})
 	}
 }
 
@@ -22,11 +22,11 @@ func BenchmarkLedger(b *testing.B) {
 func BenchmarkGhostHit(b *testing.B) {
 	var m Meter
 	h := m.Host("h:443")
-	h.DialDone(time.Millisecond, nil)
+	h.DialDone(Dial{Total: time.Millisecond})
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Lease(true)
-		h.Return()
+		h.Lease(time.Now(), true)
+		h.Return(time.Now(), time.Time{})
 	}
 }
 
@@ -34,14 +34,14 @@ func BenchmarkGhostHit(b *testing.B) {
 func BenchmarkGhostMiss(b *testing.B) {
 	var m Meter
 	h := m.Host("h:443")
-	h.DialDone(time.Microsecond, nil)
+	h.DialDone(Dial{Total: time.Microsecond})
 	b.ReportAllocs()
 	for b.Loop() {
 		for range 10 {
-			h.Lease(true)
+			h.Lease(time.Now(), true)
 		}
 		for range 10 {
-			h.Return()
+			h.Return(time.Now(), time.Time{})
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/request")
@@ -54,13 +54,13 @@ func BenchmarkParallel(b *testing.B) {
 		b.Run(map[int]string{1: "1x", 4: "4x", 16: "16x"}[goroutines], func(b *testing.B) {
 			var m Meter
 			h := m.Host("h:443")
-			h.DialDone(time.Millisecond, nil)
+			h.DialDone(Dial{Total: time.Millisecond})
 			b.SetParallelism(goroutines)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					h.Lease(true)
-					h.Return()
+					h.Lease(time.Now(), true)
+					h.Return(time.Now(), time.Time{})
 				}
 			})
 		})

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/lastack/lastack/linger"
@@ -64,8 +65,12 @@ func (c *Conn) Leave(reason string) {
 	first := c.reason == "" && reason != ""
 	if first {
 		c.reason = reason
-		if c.place.Load() == ended {
+		switch c.place.Load() {
+		case ended:
 			h.countReason(Closed, -1)
+			fallthrough
+		case leaving:
+			h.gaps.correct(Closed, reason)
 		}
 		h.countReason(reason, 1)
 	}
@@ -104,6 +109,7 @@ func (c *Conn) leave() {
 			c.rested = true
 		}
 		c.left = h.moment()
+		h.gaps.left(cmp.Or(c.reason, Closed))
 		return
 	}
 }
@@ -140,8 +146,14 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 		h.countReason(Closed, 1)
 	}
 	c.gone, c.ending = h.moment(), e
+	life := cmp.Or(c.closed, c.gone) - c.born
 	h.mu.Unlock()
+	h.times.life.record(lifeScale, life)
+	h.times.perConn.record(perConnScale, int64(c.requests.Load()))
 	h.flight.end(c)
+	if o := h.meter.Observer; o != nil {
+		o.Ended(c.tale())
+	}
 }
 
 // TimeWait says that the kernel was seen to hold a TIME_WAIT for the

@@ -18,14 +18,14 @@ func Example() {
 	var conns []*metrics.Conn
 	for range 5 {
 		host.Request()
-		host.DialStart()
-		host.DialDone(time.Nanosecond, nil)
+		host.DialStart(metrics.AllBusy)
+		host.DialDone(metrics.Dial{Total: time.Nanosecond})
 		conns = append(conns, host.Born(true))
-		host.Lease(false)
+		host.Lease(time.Now(), false)
 	}
 	for _, c := range conns {
 		c.Rest()
-		host.Return()
+		host.Return(time.Now(), time.Time{})
 	}
 	for _, c := range conns {
 		c.Leave(metrics.IdleTimeout)

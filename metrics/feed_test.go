@@ -3,6 +3,7 @@ package metrics
 import (
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestFeedWhileGhostIsBusy has events come while the ghost is at work: they
@@ -12,8 +13,8 @@ func TestFeedWhileGhostIsBusy(t *testing.T) {
 	h := m.Host("h:443")
 	m.feed.sim.mu.Lock()
 	for range maxBacklog/2 - 1 { // one short of the bound, so nobody waits
-		h.Lease(true)
-		h.Return()
+		h.Lease(time.Now(), true)
+		h.Return(time.Now(), time.Time{})
 	}
 	if n := len(m.feed.buf); n != maxBacklog-2 {
 		t.Fatalf("%d events wait, want %d", n, maxBacklog-2)
@@ -21,8 +22,8 @@ func TestFeedWhileGhostIsBusy(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			h.Lease(true)
-			h.Return()
+			h.Lease(time.Now(), true)
+			h.Return(time.Now(), time.Time{})
 		})
 	}
 	m.feed.sim.mu.Unlock()

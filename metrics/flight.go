@@ -166,6 +166,13 @@ func (c *Conn) Leased(at time.Time) {
 	c.uses.begin(int64(at.Sub(c.host.start)))
 }
 
+// SetDialed says why the connection was dialled, as [Host.DialStart] has it.
+func (c *Conn) SetDialed(why string) {
+	c.host.mu.Lock()
+	c.dialed = why
+	c.host.mu.Unlock()
+}
+
 // SetAddrs says between which addresses the connection is.
 func (c *Conn) SetAddrs(local, remote net.Addr) {
 	l, r := addrPort(local), addrPort(remote)

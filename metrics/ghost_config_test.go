@@ -65,11 +65,11 @@ func TestGhosts(t *testing.T) {
 		}
 		for range 2 {
 			for range 5 {
-				h.Lease(true)
+				h.Lease(time.Now(), true)
 			}
 			time.Sleep(time.Millisecond)
 			for range 5 {
-				h.Return()
+				h.Return(time.Now(), time.Time{})
 			}
 			time.Sleep(time.Millisecond)
 		}

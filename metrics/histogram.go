@@ -1,5 +1,11 @@
 package metrics
 
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
 // A Histogram says how many of the values that were recorded lie in each
 // range. It is the caller's, who may change it.
 type Histogram struct {
@@ -15,4 +21,150 @@ type Histogram struct {
 	// Count and Sum are of all values.
 	Count uint64  `json:"count"`
 	Sum   float64 `json:"sum"`
+}
+
+// A scale is the ranges of a histogram, and what one of its units is.
+type scale struct {
+	bounds [ranges - 1]float64 // as a Histogram has them
+	ends   [ranges - 1]int64   // the same, as they are recorded
+	unit   float64             // how many of what is recorded are one of Bounds
+}
+
+// ranges is how many each scale has, so that a recorder needs no slice.
+const ranges = 17
+
+func newScale(unit float64, bounds [ranges - 1]float64) *scale {
+	s := &scale{bounds: bounds, unit: unit}
+	for i, b := range bounds {
+		s.ends[i] = int64(b*unit + 0.5)
+	}
+	return s
+}
+
+const inSeconds = float64(time.Second)
+
+var (
+	// dialScale is for dials and their phases, and for waiting: from a
+	// loopback's tenth of a millisecond to the longest that people wait.
+	dialScale = newScale(inSeconds, [...]float64{0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10})
+
+	// useScale is for requests.
+	useScale = newScale(inSeconds, [...]float64{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60})
+
+	// lifeScale has the bounds that OpenTelemetry advises for
+	// http.client.connection.duration, and two more for connections that live
+	// as long as a pool lets them.
+	lifeScale = newScale(inSeconds, [...]float64{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 1800, 7200})
+
+	// perConnScale is for requests of a connection; the first range is those
+	// that have served none.
+	perConnScale = newScale(1, [...]float64{0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000})
+)
+
+// A recorder is a histogram in the making. It takes two atomic additions for a
+// value and never allocates. The zero recorder is ready.
+type recorder struct {
+	counts [ranges]atomic.Uint64
+	sum    atomic.Int64
+}
+
+// record counts v, in the scale's recorded unit: nanoseconds for times.
+func (r *recorder) record(s *scale, v int64) {
+	v = max(v, 0)
+	// Halving by hand: the compiler makes conditional moves of it.
+	i := 0
+	for step := (ranges - 1) / 2; step > 0; step /= 2 {
+		if v > s.ends[i+step-1] {
+			i += step
+		}
+	}
+	if v > s.ends[i] {
+		i++
+	}
+	r.counts[i].Add(1)
+	r.sum.Add(v)
+}
+
+// read returns what was recorded. Its Bounds and Counts are cut from room,
+// which saves a scrape of many hosts some allocations.
+func (r *recorder) read(s *scale, room *roomForRanges) Histogram {
+	var h Histogram
+	for i := range r.counts {
+		room.counts[i] = r.counts[i].Load()
+		h.Count += room.counts[i]
+	}
+	if h.Count == 0 {
+		return Histogram{}
+	}
+	room.bounds = s.bounds
+	h.Bounds, h.Counts = room.bounds[:], room.counts[:]
+	h.Sum = float64(r.sum.Load()) / s.unit
+	return h
+}
+
+type roomForRanges struct {
+	bounds [ranges - 1]float64
+	counts [ranges]uint64
+}
+
+// add adds the values of g, whose bounds are the same, to those of h.
+func (h *Histogram) add(g Histogram) {
+	if g.Count == 0 {
+		return
+	}
+	if h.Count == 0 {
+		h.Bounds, h.Counts = slices.Clone(g.Bounds), slices.Clone(g.Counts)
+	} else {
+		for i, n := range g.Counts {
+			h.Counts[i] += n
+		}
+	}
+	h.Count += g.Count
+	h.Sum += g.Sum
+}
+
+// recorders are the histograms of one host.
+type recorders struct {
+	dns, tcp, tls, dial, wait, use, life, perConn recorder
+}
+
+// dialed records a dial. A phase that there was not is not recorded, nor is how
+// long a dial took that has failed: that says more of limits than of dials.
+func (r *recorders) dialed(d Dial) {
+	for _, phase := range [...]struct {
+		r    *recorder
+		took time.Duration
+	}{{&r.dns, d.DNS}, {&r.tcp, d.TCP}, {&r.tls, d.TLS}} {
+		if phase.took > 0 {
+			phase.r.record(dialScale, int64(phase.took))
+		}
+	}
+	if d.Err == nil {
+		r.dial.record(dialScale, int64(d.Total))
+	}
+}
+
+// read fills in the histograms of s.
+func (r *recorders) read(s *Snapshot) {
+	used := 0
+	all := [...]struct {
+		to    *Histogram
+		from  *recorder
+		scale *scale
+	}{
+		{&s.DNSTime, &r.dns, dialScale}, {&s.TCPTime, &r.tcp, dialScale}, {&s.TLSTime, &r.tls, dialScale},
+		{&s.DialTime, &r.dial, dialScale}, {&s.WaitTime, &r.wait, dialScale}, {&s.UseTime, &r.use, useScale},
+		{&s.LifeTime, &r.life, lifeScale}, {&s.PerConn, &r.perConn, perConnScale},
+	}
+	room := new([len(all)]roomForRanges)
+	for _, h := range all {
+		if *h.to = h.from.read(h.scale, &room[used]); h.to.Count > 0 {
+			used++
+		}
+	}
+}
+
+// histograms returns those of the Snapshot, in a fixed order.
+func (s *Snapshot) histograms() [8]*Histogram {
+	return [...]*Histogram{&s.DNSTime, &s.TCPTime, &s.TLSTime, &s.DialTime, &s.WaitTime, &s.UseTime, &s.LifeTime, &s.PerConn}
 }

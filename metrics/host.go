@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,17 +15,20 @@ import (
 // some microseconds.
 type Host struct {
 	name   string
+	meter  *Meter
 	start  time.Time // of the Meter
 	feed   *feed
 	flight *flight
 
-	requests, retries, waits  atomic.Uint64
+	requests, done, retries   atomic.Uint64 // begun, of those ended
+	waits, waited, timeouts   atomic.Uint64 // begun, ended, of those given up
 	leasedNew, leasedReused   atomic.Uint64
 	dials, dialed, dialErrors atomic.Uint64 // started, finished, of those failed
 	unmanaged, hurried        atomic.Uint64
 	leaks, held               atomic.Uint64
 	timeWaits                 atomic.Uint64
 	multiplexed               atomic.Bool
+	times                     recorders
 
 	_ [64]byte // what requests move apart from what they count
 
@@ -40,6 +44,8 @@ type Host struct {
 	ended   [16]uint64 // by linger.Ending
 	recent  minute     // TIME_WAITs
 	reasons map[string]uint64
+	dialled map[string]uint64 // by reason
+	gaps    gaps
 
 	ghost *hostGhost // guarded by feed.sim.mu
 }
@@ -50,14 +56,34 @@ const (
 	oneResting = 1 << 32
 )
 
-// Request counts one request, however many attempts it takes.
+// Request counts one request, however many attempts it takes. It must be
+// followed by one [Host.Done].
 func (h *Host) Request() { h.requests.Add(1) }
+
+// Done says that a request is over: its response has been read or closed, or it
+// has failed.
+func (h *Host) Done() { h.done.Add(1) }
 
 // Retry counts one more attempt to send a request.
 func (h *Host) Retry() { h.retries.Add(1) }
 
-// Wait counts a request for which no connection was free at once.
+// Wait counts a request for which no connection was free at once. It must be
+// followed by one [Host.Waited].
 func (h *Host) Wait() { h.waits.Add(1) }
+
+// Waited says that a request waits no longer: how long it did, and why for
+// nothing, if it was. GaveUp says that the request did not wait for the
+// outcome: its context had ended.
+func (h *Host) Waited(took time.Duration, gaveUp bool, err error) {
+	if gaveUp {
+		h.timeouts.Add(1)
+	}
+	h.times.wait.record(dialScale, int64(took))
+	h.waited.Add(1)
+	if o := h.meter.Observer; o != nil {
+		o.Waited(h.name, took, err)
+	}
+}
 
 // Leak counts a response body that its program has forgotten to close. The
 // connection would have been lost to any other pool, so the ghosts do not get
@@ -72,26 +98,38 @@ func (h *Host) Leak() {
 // Held counts a response body that has been open for longer than it should.
 func (h *Host) Held() { h.held.Add(1) }
 
-// Lease counts a request that was given a connection, and says whether the
-// connection had served another before. Each Lease must be followed by one
-// [Host.Return].
-func (h *Host) Lease(reused bool) {
+// Lease counts a request that was given a connection at that time, and says
+// whether the connection had served another before. Each Lease must be followed
+// by one [Host.Return].
+//
+// The time is the caller's, who most often knows it: to read the clock costs
+// more than all the rest. It must be one that [time.Now] has returned.
+func (h *Host) Lease(at time.Time, reused bool) {
 	if reused {
 		h.leasedReused.Add(1)
 	} else {
 		h.leasedNew.Add(1)
 	}
 	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: leased})
+		h.feed.add(event{at: h.since(at), ghost: h.ghost, kind: leased})
 	}
 }
 
-// Return says that a request needs its connection no longer, whatever becomes
-// of the connection. When the request is what ended it, [Conn.Leave] comes
-// first.
-func (h *Host) Return() {
+// Return says that a request has needed its connection no longer since that
+// time, whatever becomes of the connection, and when it was given to
+// [Host.Lease]; zero: not known. When the request is what ended the connection,
+// [Conn.Leave] comes first.
+func (h *Host) Return(at, leased time.Time) {
 	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: returned})
+		h.feed.add(event{at: h.since(at), ghost: h.ghost, kind: returned})
+	}
+	if leased.IsZero() {
+		return
+	}
+	used := at.Sub(leased)
+	h.times.use.record(useScale, int64(used))
+	if o := h.meter.Observer; o != nil {
+		o.Used(h.name, used)
 	}
 }
 
@@ -105,18 +143,37 @@ func (h *Host) Multiplexed() {
 	}
 }
 
-// DialStart counts a dial. It must be followed by one [Host.DialDone].
-func (h *Host) DialStart() { h.dials.Add(1) }
+// DialStart counts a dial and returns why there is one. The caller says [AllBusy]
+// for a request that waits, and [Spare], [Warm] or [Asked] where none does; for
+// the first two it is told which connection's leaving has made the dial
+// necessary, if one's has, or that the host is [Cold]. Where the dial is for a
+// connection that has not left yet, it says for which reason that one will.
+// DialStart must be followed by one [Host.DialDone].
+func (h *Host) DialStart(reason string) (why string) {
+	h.dials.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	why = h.gaps.why(reason, h.born == 0)
+	count(&h.dialled, why, 1)
+	return why
+}
 
-// DialDone says that a dial has ended: how long it took, with all handshakes
-// that a request had to wait for, and whether it failed.
-func (h *Host) DialDone(took time.Duration, err error) {
-	if err != nil {
+// DialDone says how a dial has come out. Its Reason is what DialStart returned,
+// and its Total has all handshakes that a request had to wait for.
+func (h *Host) DialDone(d Dial) {
+	if d.Err != nil {
 		h.dialErrors.Add(1)
+		h.mu.Lock()
+		h.gaps.failed(d.Reason)
+		h.mu.Unlock()
 	} else if !h.multiplexed.Load() {
-		h.feed.add(event{at: int64(took), ghost: h.ghost, kind: dialed})
+		h.feed.add(event{at: int64(d.Total), ghost: h.ghost, kind: dialed})
 	}
+	h.times.dialed(d)
 	h.dialed.Add(1)
+	if o := h.meter.Observer; o != nil {
+		o.Dialed(h.name, d)
+	}
 }
 
 // Born counts a connection and returns its account. It begins busy. A
@@ -141,15 +198,21 @@ func (h *Host) Born(managed bool) *Conn {
 // the monotonic clock only, which costs half of what time.Now does.
 func (h *Host) now() int64 { return int64(time.Since(h.start)) }
 
+// since is the time of an event at t.
+func (h *Host) since(t time.Time) int64 { return int64(t.Sub(h.start)) }
+
 // countReason adds n to the count of a reason. h.mu must be held.
-func (h *Host) countReason(reason string, n int) {
-	if h.reasons == nil {
-		h.reasons = make(map[string]uint64)
+func (h *Host) countReason(reason string, n int) { count(&h.reasons, reason, n) }
+
+// count adds n to the count of a reason, of which the map has not too many.
+func count(reasons *map[string]uint64, reason string, n int) {
+	if *reasons == nil {
+		*reasons = make(map[string]uint64)
 	}
-	if _, ok := h.reasons[reason]; !ok && len(h.reasons) >= maxReasons {
+	if _, ok := (*reasons)[reason]; !ok && len(*reasons) >= maxReasons {
 		reason = overflowName
 	}
-	h.reasons[reason] += uint64(n)
+	(*reasons)[reason] += uint64(n)
 }
 
 // split returns what Host.live counts. A connection that one goroutine moves
@@ -172,6 +235,7 @@ func (h *Host) snapshot() Snapshot {
 	// What happens second is read first, so that nothing seems to have ended
 	// before it began.
 	dialed, reused := h.dialed.Load(), h.leasedReused.Load()
+	done, waited, timeouts := h.done.Load(), h.waited.Load(), h.timeouts.Load()
 	s := Snapshot{
 		Reused:     reused,
 		Leases:     reused + h.leasedNew.Load(),
@@ -185,10 +249,15 @@ func (h *Host) snapshot() Snapshot {
 		Leaks:      h.leaks.Load(),
 		HeldBodies: h.held.Load(),
 		TimeWaits:  h.timeWaits.Load(),
+		Timeouts:   timeouts,
 		Ended:      make(map[linger.Ending]uint64),
 		Reasons:    make(map[string]uint64),
+		DialedBy:   make(map[string]uint64),
 	}
 	s.Dialing = int64(s.Dials - dialed)
+	s.Active = int64(s.Requests - done)
+	s.Waiting = int64(s.Waits - waited)
+	h.times.read(&s)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -205,5 +274,6 @@ func (h *Host) snapshot() Snapshot {
 			s.Reasons[reason] = n
 		}
 	}
+	maps.Copy(s.DialedBy, h.dialled)
 	return s
 }

@@ -21,6 +21,10 @@ type Meter struct {
 	// used ([Meter.Check]) are left out.
 	Ghosts []Ghost
 
+	// Observer is told what happens. It must be set before the Meter is used.
+	// If nil, nobody is.
+	Observer Observer
+
 	// hosts is replaced, never changed, so that finding a host takes no lock.
 	hosts atomic.Pointer[map[string]*Host]
 
@@ -52,7 +56,7 @@ func (m *Meter) Host(name string) *Host {
 		m.start = time.Now()
 		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
-	h := &Host{name: name, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
+	h := &Host{name: name, meter: m, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
 	more := maps.Clone(hosts)
 	if more == nil {
 		more = make(map[string]*Host)

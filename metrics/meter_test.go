@@ -33,19 +33,19 @@ func TestHostCounts(t *testing.T) {
 			t.Fatal("the same name gave another Host")
 		}
 		a.Request()
-		a.DialStart()
-		a.DialDone(time.Millisecond, nil)
-		b.DialStart()
-		b.DialDone(time.Second, errors.New("refused"))
-		b.DialStart()
+		a.DialStart(AllBusy)
+		a.DialDone(Dial{Total: time.Millisecond})
+		b.DialStart(AllBusy)
+		b.DialDone(Dial{Total: time.Second, Err: errors.New("refused")})
+		b.DialStart(AllBusy)
 		a.Wait()
 		a.Retry()
 		for range 3 {
-			a.Lease(true)
+			a.Lease(time.Now(), true)
 		}
-		a.Lease(false)
+		a.Lease(time.Now(), false)
 		for range 4 {
-			a.Return()
+			a.Return(time.Now(), time.Time{})
 		}
 		time.Sleep(time.Second)
 		s := m.Snapshot()
@@ -70,10 +70,10 @@ func TestMultiplexed(t *testing.T) {
 	h := m.Host("h2:443")
 	h.Multiplexed()
 	for range 10 {
-		h.Lease(true)
+		h.Lease(time.Now(), true)
 	}
 	for range 10 {
-		h.Return()
+		h.Return(time.Now(), time.Time{})
 	}
 	s := m.Snapshot()
 	if s.Leases != 10 || s.WouldHave[PerRequest] != 0 || s.WouldHave[NetHTTPDefault] != 0 {
@@ -86,13 +86,13 @@ func TestConnsFeedGhost(t *testing.T) {
 		var m Meter
 		burst := func(h *Host, leave string) {
 			for range 5 {
-				h.Lease(true)
+				h.Lease(time.Now(), true)
 			}
 			for range 5 {
 				if leave != "" {
 					h.Born(true).Leave(leave)
 				}
-				h.Return()
+				h.Return(time.Now(), time.Time{})
 			}
 		}
 		burst(m.Host("keeps"), "")
@@ -242,9 +242,9 @@ func TestConcurrency(t *testing.T) {
 			for range lives {
 				h := m.Host(fmt.Sprint("host ", rng.IntN(5)))
 				h.Request()
-				h.DialStart()
-				h.DialDone(time.Millisecond, nil)
-				h.Lease(false)
+				h.DialStart(AllBusy)
+				h.DialDone(Dial{Total: time.Millisecond})
+				h.Lease(time.Now(), false)
 				c := h.Born(true)
 				var both sync.WaitGroup
 				for range 2 {
@@ -253,7 +253,7 @@ func TestConcurrency(t *testing.T) {
 				}
 				both.Wait()
 				c.Ended(linger.FinReset, false)
-				h.Return()
+				h.Return(time.Now(), time.Time{})
 			}
 		})
 	}

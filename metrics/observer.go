@@ -27,7 +27,7 @@ type Observer interface {
 // A Dial is one attempt to get a connection. A phase that was not needed, or
 // that another library does unseen, is zero.
 type Dial struct {
-	Reason string        // why: one of the reasons for dials
+	Reason string        // why, as given to Host.DialStart
 	DNS    time.Duration // to find the addresses
 	TCP    time.Duration // to connect
 	TLS    time.Duration // for the handshake

@@ -1,7 +1,7 @@
 package metrics
 
-// Why a connection leaves, for [Conn.Leave]. Other reasons may be given; they
-// should be few, since each is a time series.
+// Why a connection leaves, for [Conn.Leave]. Other reasons may be given, here and
+// for dials; they should be few, since each is a time series.
 const (
 	IdleTimeout    = "idle_timeout"     // it rested too long
 	MaxAge         = "max_age"          // it had lived too long
@@ -20,6 +20,19 @@ const (
 	Stale          = "stale"            // it was found dead when it was to be lent
 	Upgraded       = "upgraded"         // it speaks another protocol now
 	Closed         = "closed"           // nobody said why
+)
+
+// Why a connection is dialled, for [Host.DialStart]. One that takes the place of
+// another that has left is dialled for the reason why that one left: so
+// "idle_timeout" among [Snapshot.DialedBy] are the dials that a longer time of
+// rest would have spared, and "body_not_drained" those that cost the program
+// its unread responses. What is left are those that nothing had gone before:
+const (
+	Cold    = "cold"     // there had been no connection to the host yet
+	AllBusy = "all_busy" // all that there were had requests
+	Warm    = "warm"     // it was asked for ahead of requests
+	Spare   = "spare"    // the pool keeps some ahead of requests
+	Asked   = "asked"    // a program without a pool asked for it, and did not say why
 )
 
 // maxReasons bounds the reasons that one host counts apart. The others are

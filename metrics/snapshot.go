@@ -83,8 +83,9 @@ type HostSnapshot struct {
 // connections move.
 func (m *Meter) Snapshot() Snapshot {
 	total := Snapshot{
-		Ended:   make(map[linger.Ending]uint64),
-		Reasons: make(map[string]uint64),
+		Ended:    make(map[linger.Ending]uint64),
+		Reasons:  make(map[string]uint64),
+		DialedBy: make(map[string]uint64),
 	}
 	hosts := m.known()
 	if len(hosts) == 0 {
@@ -121,6 +122,9 @@ func (s *Snapshot) add(h Snapshot) {
 	s.Resting += h.Resting
 	s.Busy += h.Busy
 	s.Leaving += h.Leaving
+	s.Active += h.Active
+	s.Waiting += h.Waiting
+	s.Timeouts += h.Timeouts
 	s.TimeWaits += h.TimeWaits
 	s.Standing += h.Standing
 	addMap(s.Ended, h.Ended)
@@ -128,6 +132,12 @@ func (s *Snapshot) add(h Snapshot) {
 	addMap(s.WouldHave, h.WouldHave)
 	addMap(s.WouldDial, h.WouldDial)
 	addMap(s.WouldStand, h.WouldStand)
+
+	addMap(s.DialedBy, h.DialedBy)
+	theirs := h.histograms()
+	for i, mine := range s.histograms() {
+		mine.add(*theirs[i])
+	}
 }
 
 func addMap[K comparable](to, from map[K]uint64) {
@@ -153,9 +163,9 @@ func (s Snapshot) balance(name string) error {
 		ended += n
 	}
 	var err error
-	if s.Dialing < 0 || s.Resting < 0 || s.Busy < 0 || s.Leaving < 0 {
-		err = fmt.Errorf("metrics: %s: less than none: %d dialing, %d resting, %d busy, %d leaving",
-			name, s.Dialing, s.Resting, s.Busy, s.Leaving)
+	if s.Dialing < 0 || s.Resting < 0 || s.Busy < 0 || s.Leaving < 0 || s.Active < 0 || s.Waiting < 0 {
+		err = fmt.Errorf("metrics: %s: less than none: %d dialing, %d resting, %d busy, %d leaving; %d requests active, %d waiting",
+			name, s.Dialing, s.Resting, s.Busy, s.Leaving, s.Active, s.Waiting)
 	}
 	if found := s.Resting + s.Busy + s.Leaving + int64(ended); int64(s.Born) != found {
 		err = errors.Join(err, fmt.Errorf("metrics: %s: %d connections born, but %d accounted for: %d resting, %d busy, %d leaving, %d ended",

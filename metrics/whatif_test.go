@@ -3,6 +3,7 @@ package metrics
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestCurve compares the curve with pools of every size, on 100,000 random
@@ -63,10 +64,10 @@ func TestCurveOfSnapshot(t *testing.T) {
 	var m Meter
 	h := m.Host("h")
 	for range 100 {
-		h.Lease(true)
+		h.Lease(time.Now(), true)
 	}
 	for range 100 {
-		h.Return()
+		h.Return(time.Now(), time.Time{})
 	}
 	m.Host("h2").Multiplexed()
 	s := m.Snapshot()

@@ -50,6 +50,7 @@ type conn struct {
 	early    int       // of those that are done, how many their callers are not done with
 	settled  bool      // HTTP/2: the server's SETTINGS are known
 	uses     int       // requests that were given a slot, ever
+	leased   time.Time // HTTP/1.1: when it was last given to one
 	rested   time.Time // since when it rests
 	pinged   time.Time // when it last was pinged, or came to rest
 	oldAt    time.Time // when it is to be replaced; zero: never

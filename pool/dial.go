@@ -22,6 +22,8 @@ type dialBirth struct {
 	host  *metrics.Host
 	watch bool // the ending is an Event
 
+	dialled string // why
+
 	raw   net.Conn      // as net/http got it
 	conn  *linger.Conn  // below raw, or nil if nobody can end it well
 	life  *metrics.Conn // its ledger entry
@@ -41,6 +43,7 @@ func birthOf(ctx context.Context) *dialBirth {
 func (b *dialBirth) account(c *linger.Conn) linger.Account {
 	b.life = b.host.Born(true)
 	b.life.SetAddrs(c.LocalAddr(), c.RemoteAddr())
+	b.life.SetDialed(b.dialled)
 	if b.watch {
 		b.told = &observedLife{Conn: b.life}
 		return b.told
@@ -51,7 +54,7 @@ func (b *dialBirth) account(c *linger.Conn) linger.Account {
 // dial makes a connection for the group. It is not bound to the context of the
 // request that it began for, whose values it takes: a connection that is paid
 // for joins the pool.
-func (g *group) dial(ctx, values context.Context) (*conn, error) {
+func (g *group) dial(ctx, values context.Context, why string) (*conn, error) {
 	t := g.t
 	b := &dialBirth{proxy: g.proxy, host: g.host, watch: t.observes(Ended)}
 	ctx = dialContext{ctx, values}
@@ -70,10 +73,10 @@ func (g *group) dial(ctx, values context.Context) (*conn, error) {
 		b.ping = in.HTTP2.SendPingTimeout
 	}
 	started := time.Now()
-	g.host.DialStart()
+	b.dialled = g.host.DialStart(why)
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
 	took := time.Since(started)
-	g.host.DialDone(took, err)
+	g.host.DialDone(metrics.Dial{Reason: b.dialled, Total: took, Err: err})
 	if err != nil {
 		// net/http has closed it, and once is enough for a user's own, unless
 		// it is NewClientConn itself that can't use the protocol negotiated.
@@ -187,6 +190,7 @@ func (t *Transport) adopt(b *dialBirth, c net.Conn) net.Conn {
 		// Somebody else's: it is counted, but nobody sees how it ends.
 		b.conn, b.life = nil, b.host.Born(false)
 		b.life.SetAddrs(b.raw.LocalAddr(), b.raw.RemoteAddr())
+		b.life.SetDialed(b.dialled)
 		return b.raw
 	}
 	b.conn.Tell(linger.Abandoned) // until it has become a connection of the pool

@@ -13,6 +13,7 @@ type dial struct {
 	owner    *waiter // or nil, when nobody may rely on it any more: it may hang
 	upTo     uint64  // waiters there had been when it began
 	began    time.Time
+	why      string   // for the accounts
 	replaces *conn    // or nil
 	warms    *warming // or nil
 
@@ -31,7 +32,7 @@ func (g *group) dialLocked() {
 		if w == nil || !g.t.enter() {
 			break
 		}
-		d := &dial{owner: w, upTo: g.began}
+		d := &dial{owner: w, upTo: g.began, why: metrics.AllBusy}
 		w.dial = d
 		g.owned++
 		g.beginDialLocked(d, w.ctx)
@@ -82,7 +83,7 @@ func (g *group) beginDialLocked(d *dial, values context.Context) {
 	ctx, d.cancel = context.WithCancel(g.t.cfg.life)
 	go func() {
 		defer d.cancel()
-		c, err := g.dial(ctx, values)
+		c, err := g.dial(ctx, values, d.why)
 		if err != nil {
 			g.dialFailed(d, err)
 			g.t.exit()
@@ -167,7 +168,7 @@ func (g *group) dialed(d *dial, c *conn) {
 		// It comes after all. Or a connection is for one request, and that has gone.
 		g.leaveLocked(c, metrics.MaxIdle)
 	} else {
-		surplus = g.returnLocked(c)
+		surplus = g.returnLocked(c, time.Now())
 	}
 	if d.warms != nil {
 		d.warms.running--

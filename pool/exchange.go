@@ -25,7 +25,7 @@ func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 			c.heedFailure(err)
 			c.onState()
 			if !l.dead {
-				c.returned()
+				c.returned(l.at)
 			}
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (l lease) send(ctx context.Context, o *outgoing) (*http.Response, error) {
 		}
 		x.finish()
 		c.onState() // it may have closed while its slot was pending, and told nobody since
-		c.returned()
+		c.returned(time.Time{})
 		return nil, err
 	}
 	c.answered()
@@ -164,7 +164,7 @@ func (x *exchange) finish() bool {
 func (x *exchange) finished() {
 	if x.conn.cc.Available() == 1 && x.finish() {
 		x.conn.current.Store(nil) // at rest it does not hold on to the caller's context
-		x.conn.returned()
+		x.conn.returned(time.Time{})
 	}
 }
 

@@ -76,9 +76,10 @@ var errGroupDead = errors.New("group is dead")
 // A lease is a connection with a slot reserved for one request.
 type lease struct {
 	c      *conn
-	first  bool // it was given to no request before
-	reused bool // a request has succeeded on it before, or it had come to rest
-	dead   bool // its slot could not be reserved: RoundTrip will say why
+	first  bool      // it was given to no request before
+	reused bool      // a request has succeeded on it before, or it had come to rest
+	dead   bool      // its slot could not be reserved: RoundTrip will say why
+	at     time.Time // when it was given
 	idle   time.Duration
 	rested bool // it was resting
 	last   bool // the request is the connection's last
@@ -90,18 +91,27 @@ type lease struct {
 
 // lease returns a connection with a slot reserved for the request, which is sent under ctx.
 func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
-	waited := false
+	var waits time.Time // since when it waits, or has waited
+	l, err := g.leaseNow(ctx, req, &waits)
+	if !waits.IsZero() {
+		g.host.Waited(time.Since(waits), err != nil && ctx.Err() != nil, err)
+	}
+	return l, err
+}
+
+// leaseNow does so. If that takes a wait it says since when.
+func (g *group) leaseNow(ctx context.Context, req *http.Request, waits *time.Time) (lease, error) {
 	for {
 		l, w, err := g.take(ctx, req)
 		if err != nil {
 			return lease{}, err
 		}
 		if w != nil {
-			if !waited {
-				waited = true
+			since := time.Now()
+			if waits.IsZero() {
+				*waits = since
 				g.host.Wait()
 			}
-			since := time.Now()
 			l, err = g.await(ctx, w)
 			if g.t.observes(Waited) {
 				g.t.emit(Event{Kind: Waited, Key: g.key, Took: time.Since(since), Err: err})
@@ -120,13 +130,13 @@ func (g *group) lease(ctx context.Context, req *http.Request) (lease, error) {
 		if err == errFull || err != nil && l.reused {
 			continue // or it died at rest; nothing was written to it
 		}
-		g.host.Lease(!l.first)
-		l.c.life.Leased(time.Now())
+		g.host.Lease(l.at, !l.first)
+		l.c.life.Leased(l.at)
 		if err != nil {
 			// A new connection that cannot be reserved goes on to RoundTrip,
 			// which says why, or is refused. Trying again here could go on for ever.
 			l.dead = true
-			g.host.Return()
+			g.host.Return(l.at, time.Time{})
 			if err == errGoAway {
 				l.refused = err
 			}
@@ -204,7 +214,10 @@ func (g *group) pickLocked(now time.Time) *conn {
 
 // leaseLocked gives a slot of c to a request.
 func (g *group) leaseLocked(c *conn, now time.Time) lease {
-	l := lease{c: c}
+	l := lease{c: c, at: now}
+	if !c.h2 {
+		c.leased = now
+	}
 	if c.where == resting {
 		l.rested = true
 		l.idle = now.Sub(c.rested)
@@ -233,13 +246,13 @@ func (g *group) addLocked(c *conn) {
 	if c.h2 {
 		g.shared = append(g.shared, c)
 	}
-	g.restLocked(c)
+	g.restLocked(c, time.Now())
 }
 
 // restLocked puts c, which has no request, to rest.
-func (g *group) restLocked(c *conn) {
+func (g *group) restLocked(c *conn, now time.Time) {
 	c.where = resting
-	c.pinged = time.Now()
+	c.pinged = now
 	if c.pinging {
 		c.pinging = false // a ping was no use: it rests as long as it did
 	} else {
@@ -301,19 +314,19 @@ func (g *group) leaveLocked(c *conn, reason string) {
 	c.reason = reason
 }
 
-// removeLocked forgets c, which is closed.
+// removeLocked forgets c, which is closed. There may be room for another now:
+// when the accounts know why c has left, dialMore is to be called.
 func (g *group) removeLocked(c *conn) {
 	reason := c.reason
 	g.leaveLocked(c, reason)
 	c.where = gone
 	delete(g.live, c)
 	g.backoff.gone(c)
-	g.dialLocked() // there may be room for another now
 }
 
 // returnLocked takes c back, which has fewer requests than before. It returns
 // a connection that the caller must close after Unlock, or nil.
-func (g *group) returnLocked(c *conn) (surplus *conn) {
+func (g *group) returnLocked(c *conn, now time.Time) (surplus *conn) {
 	if c.streams > 0 {
 		g.serveLocked()
 		return nil
@@ -330,7 +343,7 @@ func (g *group) returnLocked(c *conn) (surplus *conn) {
 		return c
 	}
 	if c.where == busy {
-		g.restLocked(c)
+		g.restLocked(c, now)
 	}
 	g.serveLocked()
 	if c.where == resting {

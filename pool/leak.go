@@ -26,6 +26,8 @@ type handle struct {
 	since time.Duration // by sinceStart
 	trace *trace        // or nil
 
+	leased time.Time // when its request was given the connection
+
 	over     atomic.Bool // the body is at its end, or closed
 	upgraded bool        // see upgrade
 	returns  bool        // its end returns the connection: HTTP/1.1's body does that itself
@@ -40,8 +42,9 @@ func (l lease) hand(resp *http.Response) *http.Response {
 	if reflect.TypeOf(resp.Body).Size() == 0 {
 		// http.NoBody, or HTTP/2's: there is nothing in it to be closed.
 		if l.c.h2 && !l.dead {
-			l.c.returned()
+			l.c.returned(l.at)
 		}
+		l.c.g.host.Done()
 		return resp
 	}
 	var h *handle
@@ -54,7 +57,7 @@ func (l lease) hand(resp *http.Response) *http.Response {
 		h = &handle{resp: *resp, inner: resp.Body}
 		h.resp.Body = h
 	}
-	h.from, h.conn, h.since = resp, l.c, sinceStart()
+	h.from, h.conn, h.since, h.leased = resp, l.c, sinceStart(), l.at
 	h.returns = l.c.h2 && !l.dead
 	l.c.g.bodies.open(h, l.first)
 	return &h.resp
@@ -101,8 +104,9 @@ func (h *handle) done() {
 	h.conn.g.bodies.done(h)
 	h.trace.end()
 	if h.returns {
-		h.conn.returned()
+		h.conn.returned(h.leased)
 	}
+	h.conn.g.host.Done()
 }
 
 // An upgrade is the handle of a connection that the caller may also write to,
@@ -137,6 +141,7 @@ type openBody struct {
 	inner   io.ReadCloser
 	conn    *conn
 	since   time.Duration
+	leased  time.Time
 	trace   *trace
 	returns bool
 	cleanup runtime.Cleanup
@@ -161,9 +166,10 @@ func (o *openBody) heal() {
 		b.forgotten = true
 	}
 	if o.returns {
-		o.conn.returned()
+		o.conn.returned(o.leased)
 	}
 	o.inner.Close()
+	g.host.Done()
 	if g.t.observes(Leaked) {
 		g.t.emit(o.event(Leaked))
 	}

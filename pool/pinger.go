@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/lastack/lastack/linger"
 	"github.com/lastack/lastack/metrics"
@@ -79,7 +80,7 @@ func (c *conn) ask(req *http.Request, p PingConfig) error {
 	if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); err != io.EOF {
 		return err
 	}
-	c.returned()
+	c.returned(time.Time{})
 	return nil
 }
 

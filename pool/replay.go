@@ -7,6 +7,8 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"time"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 // maxAttempts bounds how often one request is sent.
@@ -17,7 +19,13 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 	ctx, release := cancelable(req)
 	out := newOutgoing(req, ctx)
 	trace := httptrace.ContextClientTrace(ctx)
-	counted := false
+	var counted *metrics.Host // where the request is
+	handed := false
+	defer func() {
+		if counted != nil && !handed {
+			counted.Done()
+		}
+	}()
 	for attempt := 1; ; {
 		if ctx.Err() != nil {
 			return nil, out.fail(release, context.Cause(ctx))
@@ -26,9 +34,9 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 		if err != nil {
 			return nil, out.fail(release, err)
 		}
-		if !counted {
-			counted = true
-			g.host.Request()
+		if counted == nil {
+			counted = g.host
+			counted.Request()
 		}
 		g.heedRequest(req)
 		if trace != nil && trace.GetConn != nil {
@@ -53,6 +61,7 @@ func (t *Transport) try(req *http.Request, key Key, proxy *url.URL) (*http.Respo
 			out.sent()
 			resp.Request = req
 			release.attach(resp)
+			handed = true
 			return l.hand(resp), nil
 		}
 		if attempt == maxAttempts || !out.replayable(err, l) || !t.mayRetry(key, proxy) {

@@ -48,9 +48,10 @@ func (c *conn) onState() {
 			}
 		}
 		c.streams = 0
+		leased := c.leased
 		g.removeLocked(c)
 		g.mu.Unlock()
-		c.left(err, done)
+		c.left(err, done, leased)
 		return
 	}
 	if over := c.streams - c.underwayLocked(); over > 0 {
@@ -75,9 +76,14 @@ func (c *conn) underwayLocked() int {
 // it. On HTTP/2 net/http may not be: the stream of a cancelled request counts
 // until the server has answered a PING, which one that hangs never does.
 //
+// HTTP/1.1's leaves leased zero: the connection knows.
+//
 // If net/http does not have an HTTP/1.1 connection free, that is closed, or
 // about to be, and onState hears of it.
-func (c *conn) returned() {
+func (c *conn) returned(leased time.Time) {
+	if c.h2 {
+		c.g.host.Return(time.Now(), leased)
+	}
 	if !c.h2 && c.cc.Available() != 1 {
 		return
 	}
@@ -99,17 +105,19 @@ func (c *conn) returned() {
 func (c *conn) returnLocked(done int) {
 	g := c.g
 	c.streams -= done
-	ping := c.pinging
+	ping, leased, now := c.pinging, c.leased, time.Now()
 	if c.streams == 0 {
 		c.tell(c.restFact())
 	}
-	surplus := g.returnLocked(c)
+	surplus := g.returnLocked(c, now)
 	g.mu.Unlock()
 	for range done {
 		if ping {
 			break
 		}
-		g.host.Return()
+		if !c.h2 {
+			g.host.Return(now, leased)
+		}
 		if g.t.observes(Returned) {
 			g.t.emit(c.event(Returned))
 		}
@@ -119,7 +127,7 @@ func (c *conn) returnLocked(done int) {
 
 // left is called once, when the connection is closed and forgotten: done requests
 // were under way.
-func (c *conn) left(err error, done int) {
+func (c *conn) left(err error, done int, leased time.Time) {
 	if x := c.current.Load(); x != nil {
 		x.closed()
 	}
@@ -139,11 +147,12 @@ func (c *conn) left(err error, done int) {
 	} else {
 		c.life.Leave(reason)
 	}
+	c.g.dialMore() // there is room for another, and it is known why
 	if c.nc == nil {
 		c.life.Ended(linger.Unknown, false) // as far as anybody can see
 	}
-	for range done {
-		c.g.host.Return()
+	if done > 0 && !c.h2 {
+		c.g.host.Return(time.Now(), leased)
 	}
 	if c.g.t.observes(Leaving) {
 		for range done {

@@ -19,7 +19,11 @@ func (g *group) dialSpareLocked(old *conn) bool {
 	if g.full() || g.heldLocked(true) || !g.t.enter() {
 		return false
 	}
-	g.beginDialLocked(&dial{upTo: g.began, replaces: old}, context.Background())
+	d := &dial{upTo: g.began, why: metrics.Spare, replaces: old}
+	if old != nil {
+		d.why = metrics.MaxAge
+	}
+	g.beginDialLocked(d, context.Background())
 	return true
 }
 
@@ -29,7 +33,7 @@ func (g *group) dialSparesLocked() {
 		for w.todo > 0 && !g.full() && !g.heldLocked(false) && g.t.enter() {
 			w.todo--
 			w.running++
-			g.beginDialLocked(&dial{upTo: g.began, warms: w}, w.ctx)
+			g.beginDialLocked(&dial{upTo: g.began, why: metrics.Warm, warms: w}, w.ctx)
 		}
 		if w.running == 0 && g.crammed() {
 			g.warmedLocked(w, nil) // there may be no more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // A waiter is a request that waits for a connection. It is in its group's
@@ -120,7 +121,7 @@ func (c *conn) giveBack() {
 	if c.streams == 0 {
 		c.tell(c.restFact())
 	}
-	surplus := g.returnLocked(c)
+	surplus := g.returnLocked(c, time.Now())
 	g.mu.Unlock()
 	g.shed(surplus)
 	c.onState() // what it was called for while the slot was pending, it has ignored

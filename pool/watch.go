@@ -152,7 +152,7 @@ func (b *bodies) watchNext(now time.Duration) bool {
 		return false
 	}
 	b.removeLocked(h)
-	o := &openBody{inner: h.inner, conn: h.conn, since: h.since, trace: h.trace, returns: h.returns}
+	o := &openBody{inner: h.inner, conn: h.conn, since: h.since, leased: h.leased, trace: h.trace, returns: h.returns}
 	h.watched = o
 	if b.group.t.cfg.longBody > 0 && !h.upgraded {
 		o.held = b.held.PushBack(o)

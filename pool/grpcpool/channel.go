@@ -58,6 +58,9 @@ type channel struct {
 	ready    atomic.Int64 // since when it is connected; 0: it is not
 	failing  atomic.Int64 // since when it cannot be connected; 0: it can
 
+	why       string      // it is dialled for the first time
+	connected atomic.Bool // it has been
+
 	unprimed bool // its goroutine's: it serves, and was never connected
 
 	// of the manager
@@ -91,7 +94,7 @@ const (
 
 // newChannel makes a channel that does nothing yet.
 func (p *ClientConn) newChannel() (*channel, error) {
-	c := &channel{p: p, calm: p.calm.Load(), lines: make(map[*line]struct{})}
+	c := &channel{p: p, why: metrics.Asked, calm: p.calm.Load(), lines: make(map[*line]struct{})}
 	if age := p.config.MaxAge; age > 0 {
 		c.life = age - rand.N(age/5+1)
 	}

@@ -124,40 +124,48 @@ func newClient(target string, c Config, dial dialFunc, opts []grpc.DialOption) (
 // Invoke makes a call with one request and one response, as
 // [grpc.ClientConn.Invoke] does.
 func (p *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) (err error) {
-	c, err := p.lease(ctx)
+	c, at, err := p.lease(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { c.finish(err) }() // even if an interceptor panics
+	defer func() { c.finish(at, err) }() // even if an interceptor panics
 	return c.cc.Invoke(ctx, method, args, reply, opts...)
 }
 
 // NewStream begins a streaming call, as [grpc.ClientConn.NewStream] does. Its
 // channel carries it until it ends in one of the ways that are listed there.
 func (p *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	c, err := p.lease(ctx)
+	c, at, err := p.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return newStream(ctx, c, desc, method, opts)
+	return newStream(ctx, c, at, desc, method, opts)
 }
 
-// lease counts a call and picks its channel.
-func (p *ClientConn) lease(ctx context.Context) (*channel, error) {
+// lease counts a call and picks its channel. It returns since when the call has
+// that, which finish is to be told.
+func (p *ClientConn) lease(ctx context.Context) (*channel, time.Time, error) {
 	p.host.Request()
+	c, err := p.choose(ctx)
+	if err != nil {
+		p.host.Done()
+		return nil, time.Time{}, err
+	}
+	now := time.Now()
+	p.host.Lease(now, c.lent.Load() || c.lent.Swap(true))
+	c.leased(1, now)
+	return c, now, nil
+}
+
+// choose picks a channel, or waits for one.
+func (p *ClientConn) choose(ctx context.Context) (*channel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, status.FromContextError(err).Err() // it would say something of the channel that is not so
 	}
-	c := p.pick()
-	if c == nil {
-		var err error
-		if c, err = p.wait(ctx); err != nil {
-			return nil, err
-		}
+	if c := p.pick(); c != nil {
+		return c, nil
 	}
-	p.host.Lease(c.lent.Load() || c.lent.Swap(true))
-	c.leased(1)
-	return c, nil
+	return p.wait(ctx)
 }
 
 // Conn returns a channel of grpc-go's own to the same target, for those who need

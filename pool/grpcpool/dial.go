@@ -19,6 +19,8 @@ type dialing struct {
 	d    *dialer.Dialer
 	host *metrics.Host // counts the connections; nil: d.Meter's, by address
 
+	why string // for the ledger
+
 	userTimeout time.Duration // TCP_USER_TIMEOUT, unless d has one
 
 	observer *observer           // follows the connections; or nil
@@ -29,7 +31,7 @@ func newDialing(d *dialer.Dialer) *dialing {
 	if d == nil {
 		d = newDialer()
 	}
-	return &dialing{d: d, userTimeout: keepaliveTimeout}
+	return &dialing{d: d, why: metrics.Asked, userTimeout: keepaliveTimeout}
 }
 
 // newDialer returns a Dialer whose sockets are like those of grpc-go's own: TCP
@@ -81,6 +83,7 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 		host = dl.d.Meter.Host(address)
 	}
 	note := birth.Note{FinReset: true}
+	var why string
 	var observed *account
 	switch {
 	case dl.observer != nil:
@@ -89,6 +92,7 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 			observed = dl.observer.account(host, dialled)
 			if observed.conn != nil {
 				observed.conn.SetAddrs(c.LocalAddr(), c.RemoteAddr())
+				observed.conn.SetDialed(why)
 				if dl.born != nil {
 					dl.born(observed.conn)
 				}
@@ -99,6 +103,7 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 		note.Account = func(c *linger.Conn) linger.Account {
 			account := host.Born(true)
 			account.SetAddrs(c.LocalAddr(), c.RemoteAddr())
+			account.SetDialed(why)
 			if dl.born != nil {
 				dl.born(account)
 			}
@@ -111,12 +116,12 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 	ctx = birth.With(ctx, note)
 	if host != nil {
 		host.Multiplexed()
-		host.DialStart()
+		why = host.DialStart(dl.why)
 	}
 	started := time.Now()
 	c, err := dl.d.DialContext(ctx, "tcp", address)
 	if host != nil {
-		host.DialDone(time.Since(started), err)
+		host.DialDone(metrics.Dial{Reason: why, Total: time.Since(started), Err: err})
 	}
 	if observed != nil {
 		observed.made(c)

@@ -136,9 +136,13 @@ func (p *ClientConn) birth(replaces *channel, eager, serves bool) (*channel, err
 		return nil, err
 	}
 	m := &p.manager
-	c.replaces = replaces
-	if replaces != nil {
+	c.replaces, c.why = replaces, metrics.AllBusy
+	switch {
+	case replaces != nil:
 		replaces.replaced = true
+		c.why = replaces.reason
+	case p.count(serving)+p.count(joining) < p.config.MinConns:
+		c.why = metrics.Spare
 	}
 	if serves {
 		c.phase = serving

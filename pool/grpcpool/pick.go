@@ -145,8 +145,11 @@ func (c *channel) load() int64 {
 	return n
 }
 
-// finish counts the end of a call, and learns from its error.
-func (c *channel) finish(err error) {
+// finish counts the end of a call that has had the channel since then, and
+// learns from its error.
+func (c *channel) finish(since time.Time, err error) {
+	c.p.host.Return(time.Now(), since)
+	c.p.host.Done()
 	if err == nil || err == io.EOF {
 		if c.timeouts.Load() != 0 {
 			c.wasAnswered()

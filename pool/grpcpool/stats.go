@@ -65,6 +65,7 @@ type attempt struct {
 	o       *observer
 	again   bool     // it is not the call's first
 	account *account // of the connection that carries it; nil before and after
+	since   time.Time
 }
 
 // Value returns the attempt itself to its observer.
@@ -109,7 +110,8 @@ func (t *attempt) sent(local net.Addr) {
 	t.account = a
 	first := a.begin()
 	if a.conn != nil {
-		a.conn.Leased(time.Now())
+		t.since = time.Now()
+		a.conn.Leased(t.since)
 	}
 	if !t.o.counts || a.host == nil {
 		return
@@ -119,7 +121,7 @@ func (t *attempt) sent(local net.Addr) {
 	} else {
 		a.host.Request()
 	}
-	a.host.Lease(!first)
+	a.host.Lease(t.since, !first)
 }
 
 func (t *attempt) ended() {
@@ -130,7 +132,8 @@ func (t *attempt) ended() {
 	t.account = nil
 	a.end()
 	if t.o.counts && a.host != nil {
-		a.host.Return()
+		a.host.Return(time.Now(), t.since)
+		a.host.Done()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -18,6 +19,7 @@ import (
 type stream struct {
 	grpc.ClientStream
 	c        *channel
+	since    time.Time   // when it was given that
 	one      bool        // the first message is the last
 	plain    atomic.Bool // it is a stream of grpc-go: OnFinish is its end
 	early    atomic.Bool // OnFinish was called before that was known
@@ -25,8 +27,8 @@ type stream struct {
 	unfollow atomic.Pointer[func() bool] // stops waiting for the end of its context; nil: nothing to stop
 }
 
-func newStream(ctx context.Context, c *channel, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (_ grpc.ClientStream, err error) {
-	s := &stream{c: c, one: !desc.ServerStreams}
+func newStream(ctx context.Context, c *channel, since time.Time, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (_ grpc.ClientStream, err error) {
+	s := &stream{c: c, since: since, one: !desc.ServerStreams}
 	opened := false
 	defer func() {
 		if !opened {
@@ -96,7 +98,7 @@ func (s *stream) end(err error) {
 	if stop := s.unfollow.Load(); stop != nil {
 		(*stop)()
 	}
-	s.c.finish(err)
+	s.c.finish(s.since, err)
 }
 
 // follow has the call end with its context at the latest.

@@ -156,7 +156,7 @@ func TestDrainedBeforeItIsClosed(t *testing.T) {
 			if !c.reserve() {
 				t.Fatal("full")
 			}
-			s, err := newStream(ctx, c, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, testgrpc.TestService_FullDuplexCall_FullMethodName, nil)
+			s, err := newStream(ctx, c, time.Now(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, testgrpc.TestService_FullDuplexCall_FullMethodName, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package grpcpool
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -53,10 +54,22 @@ func (q *waiterQueue) remove(w *waiter) bool {
 	return true
 }
 
-// wait counts a call on a channel that pick has not found: on the first that
-// has a stream free, as long as there is hope of one. Where none can connect, or
-// streams are only guessed, it is any, where the call waits in grpc-go.
+// wait counts a call on a channel that pick has not found, and the time that this
+// takes.
 func (p *ClientConn) wait(ctx context.Context) (*channel, error) {
+	var since time.Time
+	c, err := p.queueUp(ctx, &since)
+	if !since.IsZero() {
+		p.host.Waited(time.Since(since), err != nil && ctx.Err() != nil, err)
+	}
+	return c, err
+}
+
+// queueUp counts a call on a channel: on the first that
+// has a stream free, as long as there is hope of one. Where none can connect, or
+// streams are only guessed, it is any, where the call waits in grpc-go. If it
+// waits here, since is set.
+func (p *ClientConn) queueUp(ctx context.Context, since *time.Time) (*channel, error) {
 	w := &waiter{given: make(chan *channel, 1)}
 	p.mu.Lock()
 	if p.refuse {
@@ -68,6 +81,7 @@ func (p *ClientConn) wait(ctx context.Context) (*channel, error) {
 	waits := w.queued
 	p.mu.Unlock()
 	if waits {
+		*since = time.Now()
 		p.host.Wait()
 		p.nudge()
 	}

@@ -37,6 +37,10 @@ func (c *channel) dial(ctx context.Context, address string) (net.Conn, error) {
 	var w wire
 	dl := *c.p.dialing
 	dl.born = func(a *metrics.Conn) { w.account = a }
+	dl.why = metrics.AllBusy // or for the one that the channel had
+	if !c.connected.Load() {
+		dl.why = c.why
+	}
 	dial := dl.dial
 	if c.p.dialFunc != nil {
 		dial = c.p.dialFunc
@@ -45,6 +49,7 @@ func (c *channel) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.connected.Store(true)
 	w.Conn = conn
 	c.rewire(func(ws []wire) []wire {
 		ws = append(slices.DeleteFunc(ws, wire.dead), w)
@@ -72,7 +77,7 @@ func (c *channel) rewire(change func([]wire) []wire) {
 	}
 	c.accounts.Store(&accounts)
 	c.mu.Unlock()
-	c.leased(0)
+	c.leased(0, time.Now())
 	c.settle()
 }
 
@@ -101,7 +106,7 @@ func (c *channel) settle() {
 
 // leased tells the Meter which connection carries n more calls. Those of a
 // channel without one wait for it. If the channel has several, nobody knows.
-func (c *channel) leased(n int64) {
+func (c *channel) leased(n int64, now time.Time) {
 	c.untold.Add(n)
 	accounts := c.accounts.Load() // after untold: whoever changes it looks there later
 	if accounts == nil || len(*accounts) == 0 {
@@ -112,7 +117,7 @@ func (c *channel) leased(n int64) {
 		return
 	}
 	for range n {
-		(*accounts)[0].Leased(time.Now())
+		(*accounts)[0].Leased(now)
 	}
 }
 
