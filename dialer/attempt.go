@@ -30,6 +30,8 @@ type attempt struct {
 	done  bool       // sockets of a race that is lost may still come by
 	wary  bool       // the kernel has refused a fixed port
 	tries []try
+	first time.Time // when the first socket was to be connected
+	named bool      // the addresses had to be found
 }
 
 // A try is one socket of an attempt.
@@ -54,6 +56,9 @@ func (a *attempt) dial(ctx context.Context, network, address string) (net.Conn, 
 			nd.Deadline = at
 		}
 	}
+	host, _, _ := net.SplitHostPort(address)
+	_, perr := netip.ParseAddr(host)
+	a.named = host != "" && perr != nil
 	over := func() bool { return ctx.Err() != nil || !nd.Deadline.IsZero() && !time.Now().Before(nd.Deadline) }
 	c, err := nd.DialContext(ctx, network, address)
 	for i := 0; err != nil && !over() && a.again(err, i); i++ {
@@ -75,6 +80,7 @@ func (a *attempt) control(ctx context.Context, network, address string, c syscal
 		return err
 	}
 	t := try{to: to, here: isHere(address)}
+	a.begun()
 	var serr error
 	if err := c.Control(func(fd uintptr) { serr = a.prepare(fd, &t) }); err != nil {
 		return err

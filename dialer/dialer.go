@@ -183,11 +183,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	}
 	note := birth.Of(ctx)
 	host := d.host(note, address)
-	if !isTCP(network) {
-		return d.count(host, func() (net.Conn, error) { return d.Net.DialContext(ctx, network, address) })
-	}
 	a := attempt{d: d, note: note}
-	c, err := d.count(host, func() (net.Conn, error) { return a.dial(ctx, network, address) })
+	if !isTCP(network) {
+		return a.count(host, func() (net.Conn, error) { return d.Net.DialContext(ctx, network, address) })
+	}
+	c, err := a.count(host, func() (net.Conn, error) { return a.dial(ctx, network, address) })
 	if err != nil {
 		return nil, err
 	}
@@ -209,18 +209,6 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		conn.PresetFinReset()
 	}
 	return conn, nil
-}
-
-// count makes a dial and counts it for the host, if that is not nil.
-func (d *Dialer) count(host *metrics.Host, dial func() (net.Conn, error)) (net.Conn, error) {
-	if host == nil {
-		return dial()
-	}
-	why := host.DialStart(metrics.Asked)
-	started := time.Now()
-	c, err := dial()
-	host.DialDone(metrics.Dial{Reason: why, Total: time.Since(started), Err: err})
-	return c, err
 }
 
 // host returns the ledger of the destination, or nil if somebody else counts,

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -59,11 +58,8 @@ func (g *group) dial(ctx, values context.Context, why string) (*conn, error) {
 	b := &dialBirth{proxy: g.proxy, host: g.host, watch: t.observes(Ended)}
 	ctx = dialContext{ctx, values}
 	ctx = context.WithValue(ctx, birthKey{}, b)
-	if g.usesTLS() {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			TLSHandshakeDone: func(s tls.ConnectionState, err error) { b.proto = s.NegotiatedProtocol },
-		})
-	}
+	var p phases
+	ctx = httptrace.WithClientTrace(ctx, p.trace())
 	in := t.cfg.any
 	switch {
 	case g.key.HTTP1:
@@ -76,7 +72,9 @@ func (g *group) dial(ctx, values context.Context, why string) (*conn, error) {
 	b.dialled = g.host.DialStart(why)
 	cc, err := in.NewClientConn(ctx, g.key.Scheme, g.target)
 	took := time.Since(started)
-	g.host.DialDone(metrics.Dial{Reason: b.dialled, Total: took, Err: err})
+	var d metrics.Dial
+	d, b.proto = p.of(metrics.Dial{Reason: b.dialled, Total: took, Err: err})
+	g.host.DialDone(d)
 	if err != nil {
 		// net/http has closed it, and once is enough for a user's own, unless
 		// it is NewClientConn itself that can't use the protocol negotiated.

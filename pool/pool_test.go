@@ -56,6 +56,9 @@ func shutdown(t testing.TB, tr *Transport) {
 	if n := s.Resting + s.Busy + s.Leaving + s.Dialing; n != 0 {
 		t.Errorf("%d connections are left after Shutdown: %v", n, s)
 	}
+	if s.Active != 0 || s.Waiting != 0 {
+		t.Errorf("%d requests are left after Shutdown, %d wait", s.Active, s.Waiting)
+	}
 }
 
 // newServer starts a server that speaks as its name says: "http", "https",

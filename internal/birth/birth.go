@@ -5,6 +5,7 @@ package birth
 
 import (
 	"context"
+	"time"
 
 	"github.com/lastack/lastack/linger"
 )
@@ -18,6 +19,10 @@ type Note struct {
 	// Account, if not nil, makes the ledger entry of the connection, which it is
 	// given, in place of the Dialer's Meter.
 	Account func(*linger.Conn) linger.Account
+
+	// Dialed, if not nil, is told how long it took to find the addresses, zero
+	// where none had to be, and to connect.
+	Dialed func(dns, tcp time.Duration)
 }
 
 type key struct{}

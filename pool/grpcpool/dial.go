@@ -110,6 +110,10 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 			return account
 		}
 	}
+	var d metrics.Dial
+	if host != nil {
+		note.Dialed = func(dns, tcp time.Duration) { d.DNS, d.TCP = dns, tcp }
+	}
 	if proxy != nil {
 		address = proxyAddress(proxy)
 	}
@@ -121,7 +125,8 @@ func (dl *dialing) connect(ctx context.Context, address string, proxy *url.URL) 
 	started := time.Now()
 	c, err := dl.d.DialContext(ctx, "tcp", address)
 	if host != nil {
-		host.DialDone(metrics.Dial{Reason: why, Total: time.Since(started), Err: err})
+		d.Reason, d.Total, d.Err = why, time.Since(started), err
+		host.DialDone(d)
 	}
 	if observed != nil {
 		observed.made(c)
