@@ -29,6 +29,7 @@ type Host struct {
 	timeWaits                 atomic.Uint64
 	multiplexed               atomic.Bool
 	times                     recorders
+	keepAlive                 keepAlive
 
 	_ [64]byte // what requests move apart from what they count
 
@@ -46,6 +47,7 @@ type Host struct {
 	reasons map[string]uint64
 	dialled map[string]uint64 // by reason
 	gaps    gaps
+	sites   leakSites
 
 	ghost *hostGhost // guarded by feed.sim.mu
 }
@@ -84,19 +86,6 @@ func (h *Host) Waited(took time.Duration, gaveUp bool, err error) {
 		o.Waited(h.name, took, err)
 	}
 }
-
-// Leak counts a response body that its program has forgotten to close. The
-// connection would have been lost to any other pool, so the ghosts do not get
-// it back: Leak comes before the request's [Host.Return].
-func (h *Host) Leak() {
-	h.leaks.Add(1)
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
-	}
-}
-
-// Held counts a response body that has been open for longer than it should.
-func (h *Host) Held() { h.held.Add(1) }
 
 // Lease counts a request that was given a connection at that time, and says
 // whether the connection had served another before. Each Lease must be followed
@@ -275,5 +264,6 @@ func (h *Host) snapshot() Snapshot {
 		}
 	}
 	maps.Copy(s.DialedBy, h.dialled)
+	s.LeakedAt = h.sites.list()
 	return s
 }

@@ -99,7 +99,7 @@ func TestConnsFeedGhost(t *testing.T) {
 		burst(m.Host("limits"), MaxRequests)
 		burst(m.Host("closes"), ServerClose)
 		for range 2 {
-			m.Host("leaks").Leak() // before the returns of two of five
+			m.Host("leaks").Leak("") // before the returns of two of five
 		}
 		burst(m.Host("leaks"), "")
 		idle := m.Host("closes when idle")
@@ -172,9 +172,9 @@ func TestBodies(t *testing.T) {
 		t.Errorf("leaks are told of where there are none:\n%s", s)
 	}
 	for _, name := range []string{"a", "b"} {
-		m.Host(name).Leak()
-		m.Host(name).Leak()
-		m.Host(name).Held()
+		m.Host(name).Leak("")
+		m.Host(name).Leak("")
+		m.Host(name).Held("")
 	}
 	s := m.Snapshot()
 	if s.Leaks != 4 || s.HeldBodies != 2 || s.Hosts[0].Leaks != 2 || s.Hosts[1].HeldBodies != 1 {

@@ -95,7 +95,7 @@ func (m *Meter) Snapshot() Snapshot {
 	names := slices.Sorted(maps.Keys(hosts))
 	total.Hosts = make([]HostSnapshot, len(names))
 	for i, name := range names {
-		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot()}
+		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot(), KeepAlive: hosts[name].keepAlive.read()}
 	}
 	m.haunt(&total, hosts)
 	for _, h := range total.Hosts {
@@ -138,6 +138,7 @@ func (s *Snapshot) add(h Snapshot) {
 	for i, mine := range s.histograms() {
 		mine.add(*theirs[i])
 	}
+	s.LeakedAt = addSites(s.LeakedAt, h.LeakedAt)
 }
 
 func addMap[K comparable](to, from map[K]uint64) {

@@ -140,11 +140,25 @@ func (k *clock) closed(rest time.Duration, now time.Time) {
 	k.limit = shortest
 }
 
+// tellLimitLocked lets the ledger know how long the server is believed to let c
+// rest.
+func (c *conn) tellLimitLocked() {
+	var k metrics.KeepAlive
+	if limit, known := c.limitLocked(); known {
+		k = metrics.KeepAlive{Timeout: limit, Learned: !c.announced || limit < c.serverIdle}
+	}
+	if k != c.g.keepAlive {
+		c.g.keepAlive = k
+		c.g.host.KeepAlive(k)
+	}
+}
+
 // closedAtRestLocked notes that the server has closed c, which rested until now.
 func (c *conn) closedAtRestLocked() {
 	if !c.h2 {
 		now := time.Now()
 		c.g.clock.closed(now.Sub(c.pinged), now)
+		c.tellLimitLocked()
 	}
 }
 
@@ -153,6 +167,7 @@ func (c *conn) closedAtRestLocked() {
 func (c *conn) closedAfter(rest time.Duration) {
 	c.g.mu.Lock()
 	c.g.clock.closed(rest, time.Now())
+	c.tellLimitLocked()
 	c.g.mu.Unlock()
 }
 
@@ -178,6 +193,7 @@ func (c *conn) timeRestLocked() {
 	if c.h2 {
 		return
 	}
+	c.tellLimitLocked()
 	limit, known := c.limitLocked()
 	if c.spent {
 		limit, known = 0, true
@@ -215,6 +231,7 @@ func (g *group) outlivedLocked(c *conn) bool {
 		return false
 	}
 	g.clock.disproved()
+	c.tellLimitLocked()
 	g.retired = remove(g.retired, c)
 	g.insertLocked(c)
 	c.retired = false

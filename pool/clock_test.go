@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastack/lastack/metrics"
 )
 
 func TestParseKeepAlive(t *testing.T) {
@@ -102,6 +104,9 @@ func TestKeepAliveTimeout(t *testing.T) {
 		wantResting(t, tr, 2)
 		time.Sleep(2 * time.Second)
 		wantResting(t, tr, 1)
+		if k := tr.Stats().Hosts[0].KeepAlive; k.Timeout != 10*time.Second || k.Learned {
+			t.Errorf("the accounts have %v, want what the server said", k)
+		}
 		if s := tr.Stats(); s.Reasons["server_close"] != 2 {
 			t.Errorf("reasons %v, want the server to have closed two", s.Reasons)
 		}
@@ -164,6 +169,9 @@ func TestLearnedLimit(t *testing.T) {
 		if rested(t, tr, 9*time.Second) {
 			t.Error("reused shortly before the limit, which has been seen often enough")
 		}
+		if k := tr.Stats().Hosts[0].KeepAlive; k.Timeout != 10*time.Second || !k.Learned {
+			t.Errorf("the accounts have %v, want what was learned", k)
+		}
 		if !rested(t, tr, 7*time.Second) {
 			t.Error("not reused long before the limit")
 		}
@@ -174,6 +182,9 @@ func TestLearnedLimit(t *testing.T) {
 		synctest.Wait()
 		if !rested(t, tr, 20*time.Second) {
 			t.Error("not reused although the server keeps it by now")
+		}
+		if k := tr.Stats().Hosts[0].KeepAlive; k != (metrics.KeepAlive{}) {
+			t.Errorf("the accounts have %v, which is not so any more", k)
 		}
 		shutdown(t, tr)
 	})

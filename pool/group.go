@@ -46,8 +46,9 @@ type group struct {
 	sweeper   *time.Timer // nil: not armed
 	sweepAt   time.Time
 	backoff   backoff
-	exhausted time.Time // since when there is no local port, and no connection; or zero
-	clock     clock     // the server's
+	exhausted time.Time         // since when there is no local port, and no connection; or zero
+	clock     clock             // the server's
+	keepAlive metrics.KeepAlive // what the ledger was told of it
 	need      need
 	retries   budget
 	memory    *time.Timer // for forgetting the group; or nil

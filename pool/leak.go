@@ -157,7 +157,7 @@ func (o *openBody) heal() {
 	g := o.conn.g
 	g.bodies.forget(o)
 	o.trace.end()
-	g.host.Leak() // before the connection returns
+	g.host.Leak(o.trace.place()) // before the connection returns
 	inner := o.inner
 	if r, ok := inner.(*releasingBody); ok {
 		inner = r.ReadCloser

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -266,6 +267,10 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 				if site != sites[0] || !strings.Contains(site, "leak_test.go:") {
 					t.Errorf("sites %q, want one line of this file", sites)
 				}
+			}
+			line := path.Base(sites[0])
+			if at := tr.Stats().LeakedAt; len(at) != 1 || at[0].Leak != n || !strings.HasPrefix(at[0].Site, line+" ") || !strings.Contains(at[0].Site, "pool.TestLeakIsLoggedOnce") {
+				t.Errorf("the accounts have %v, want %d at %s", at, n, line)
 			}
 			shutdown(t, tr)
 			if got := strings.Count(logged.String(), "never closed"); got != 1 {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math/rand/v2"
+	"path"
 	"reflect"
 	"runtime"
 	"runtime/pprof"
@@ -56,28 +57,41 @@ func (t *trace) end() {
 // own is what the names of this package's functions begin with.
 var own = reflect.TypeFor[Transport]().PkgPath() + "."
 
-// site returns the file and line that sent the request: the one that called
-// http.Client, or RoundTrip if nobody called http.Client. It is empty if nobody knows.
+// site returns the file and line of the sender's frame. It is empty if nobody knows.
 func (t *trace) site() string {
-	if t == nil || t.n == 0 {
-		return ""
+	if f := t.sender(); f.File != "" {
+		return f.File + ":" + strconv.Itoa(f.Line)
 	}
-	var direct, client string
+	return ""
+}
+
+// place returns the same for the accounts: the name of the file, the line and the
+// function.
+func (t *trace) place() string {
+	if f := t.sender(); f.File != "" {
+		return path.Base(f.File) + ":" + strconv.Itoa(f.Line) + " " + f.Function
+	}
+	return ""
+}
+
+// sender returns the frame that sent the request: the one that called
+// http.Client, or RoundTrip if nobody called http.Client; or none.
+func (t *trace) sender() runtime.Frame {
+	if t == nil || t.n == 0 {
+		return runtime.Frame{}
+	}
+	var direct runtime.Frame
 	inClient := false
 	for frames := runtime.CallersFrames(t.pcs[:t.n]); ; {
 		f, more := frames.Next()
-		at := f.File + ":" + strconv.Itoa(f.Line)
 		switch {
 		case strings.HasPrefix(f.Function, "net/http."):
 			inClient = inClient || strings.HasPrefix(f.Function, "net/http.(*Client).")
 		case strings.HasPrefix(f.Function, own) && !strings.HasSuffix(f.File, "_test.go"):
 		case inClient:
-			client = at
-		case direct == "":
-			direct = at
-		}
-		if client != "" {
-			return client
+			return f
+		case direct.File == "":
+			direct = f
 		}
 		if !more {
 			return direct

@@ -135,7 +135,7 @@ func (b *bodies) look() {
 	b.mu.Unlock()
 	for _, o := range held {
 		b.suspect.Store(true)
-		b.group.host.Held()
+		b.group.host.Held(o.trace.place())
 		if t.observes(Held) {
 			t.emit(o.event(Held))
 		}

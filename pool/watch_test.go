@@ -73,6 +73,9 @@ func testLongBody(t *testing.T, proto string) {
 	if n := len(held()); n != 2 {
 		t.Errorf("after a day %d are reported", n)
 	}
+	if at := tr.Stats().LeakedAt; len(at) == 0 || at[0].Held == 0 || !strings.HasPrefix(at[0].Site, "watch_test.go:") {
+		t.Errorf("the accounts have %v, want this file", at)
+	}
 	if s := tr.Stats(); s.HeldBodies != 2 || s.Leaks != 0 || !strings.Contains(s.String(), "2 open for too long") {
 		t.Errorf("counted as %v", s)
 	}
