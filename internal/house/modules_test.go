@@ -15,12 +15,24 @@ var coreRequires = []string{
 	"google.golang.org/grpc",
 }
 
+// broughtAlong are those that these require.
+var broughtAlong = []string{
+	"golang.org/x/net",
+	"golang.org/x/text",
+	"google.golang.org/genproto/googleapis/rpc",
+	"google.golang.org/protobuf",
+}
+
 func TestCoreRequires(t *testing.T) {
 	for _, line := range directives(t, "go.mod", "require") {
+		name, _, _ := strings.Cut(line, " ")
 		if strings.HasSuffix(line, "// indirect") {
+			if !slices.Contains(broughtAlong, name) {
+				t.Errorf("go.mod requires %s, by way of another; what an integration needs belongs into a module of its own", name)
+			}
 			continue
 		}
-		if name, _, _ := strings.Cut(line, " "); !slices.Contains(coreRequires, name) {
+		if !slices.Contains(coreRequires, name) {
 			t.Errorf("go.mod requires %s; the core needs no more than %v", name, coreRequires)
 		}
 	}
