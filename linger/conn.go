@@ -30,6 +30,7 @@ type Conn struct {
 	local   netip.AddrPort
 	remote  netip.AddrPort
 	preset  bool // TCP_LINGER2 < 0 is set
+	served  bool // accepted by a Listener: our last word is not answered
 
 	fact    atomic.Uint32 // a Fact
 	closed  atomic.Bool

@@ -85,7 +85,8 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 	defer discardBuffers.Put(buf)
 
 	pat := mayWait
-	poll := time.Millisecond
+	poll := c.firstPoll()
+	slow := slowReader{acked: 0, until: time.Now().Add(maxSlow)}
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
 		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
@@ -100,7 +101,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		if err != nil {
 			info = sockopt.Info{}
 		}
-		if w := policy.choose(info, fact, pat); w != wayWait {
+		if w := c.choose(policy, info, fact, pat); w != wayWait {
 			if fact == Underway && pat == hasWaited {
 				fact = Abandoned
 			}
@@ -118,7 +119,11 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if !time.Now().Before(deadline) {
-				pat = hasWaited
+				if c.served && slow.reads(info) {
+					deadline = time.Now().Add(policy.wait())
+				} else {
+					pat = hasWaited
+				}
 			}
 			poll = min(2*poll, maxPoll)
 		case err == io.EOF:

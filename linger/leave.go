@@ -12,6 +12,7 @@ type way uint8
 const (
 	wayPlain     way = iota
 	wayFinReset      // FIN, then reset
+	wayFinAwait      // FIN, then reset when the peer has closed too
 	wayAbort         // reset
 	wayPeer          // close after the peer
 	waySparePeer     // reset after the peer
@@ -133,7 +134,7 @@ func (c *Conn) leave() error {
 	if p.wait() == 0 {
 		pat = mustNotWait
 	}
-	w := p.choose(info, c.told(), pat)
+	w := c.choose(p, info, c.told(), pat)
 	hurried := false
 	if w == wayWait {
 		original := make(chan struct{})
@@ -142,7 +143,7 @@ func (c *Conn) leave() error {
 			return c.tcpConn.Close()
 		}
 		hurried = true
-		w = p.choose(info, c.told(), mustNotWait)
+		w = c.choose(p, info, c.told(), mustNotWait)
 	}
 	q := c.prepare(c.raw, w, c.told(), info)
 	q.hurried = hurried
@@ -179,6 +180,8 @@ func (c *Conn) prepare(raw syscall.RawConn, w way, fact Fact, info sockopt.Info)
 		if sockopt.PeerHadClosed(raw) {
 			q.ending, q.look = PeerFirst, false // and it has reset what we said after that
 		}
+	case wayFinAwait:
+		return c.prepareServed(raw, q, info)
 	case wayFinReset:
 		q.ending, q.look = FinReset, true
 		if info.Unread > 0 {

@@ -21,6 +21,9 @@ func SetFinReset(syscall.RawConn, bool) error { return errors.ErrUnsupported }
 // SetFinResetFD is SetFinReset for a [net.Dialer.Control] function.
 func SetFinResetFD(uintptr, bool) error { return errors.ErrUnsupported }
 
+// SetDeaf is a socket filter, as only Linux has it.
+func SetDeaf(syscall.RawConn, bool) error { return errors.ErrUnsupported }
+
 // SetUserTimeoutFD is TCP_USER_TIMEOUT.
 func SetUserTimeoutFD(uintptr, time.Duration) error { return errors.ErrUnsupported }
 
