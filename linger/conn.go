@@ -16,7 +16,7 @@ import (
 type tcpConn = net.TCPConn
 
 // A Conn is a *net.TCPConn that ends by its Closer's Policy. Everything but
-// Close is the standard library's own: vectored writes, sendfile, splice,
+// Close and CloseWrite is the standard library's own: vectored writes, sendfile, splice,
 // deadlines, SyscallConn.
 //
 // Its methods may be called concurrently.
@@ -31,6 +31,8 @@ type Conn struct {
 	remote  netip.AddrPort
 	preset  bool // TCP_LINGER2 < 0 is set
 	served  bool // accepted by a Listener: our last word is not answered
+
+	sending bool // the peer was, at Close; written before the farewell begins
 
 	fact    atomic.Uint32 // a Fact
 	closed  atomic.Bool
@@ -200,10 +202,14 @@ func (c *Conn) Silence() (d time.Duration, open bool) {
 // Close ends the connection by its Closer's Policy. It returns at once, and
 // whoever is blocked in a method of c gets [net.ErrClosed]; a farewell goes on
 // by itself. A second Close is a no-op.
-func (c *Conn) Close() error {
+func (c *Conn) Close() error { return c.close(false) }
+
+// close is Close. Sending says that the peer is known to be sending.
+func (c *Conn) close(sending bool) error {
 	if !c.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	c.sending = sending
 	c.closer.enter() // first: who sees it leave in the accounts may call Shutdown
 	if c.account != nil {
 		c.account.Closing()

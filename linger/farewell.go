@@ -86,7 +86,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 
 	pat := mayWait
 	poll := c.firstPoll()
-	slow := slowReader{acked: 0, until: time.Now().Add(maxSlow)}
+	client := c.follow()
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
 		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
@@ -101,7 +101,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		if err != nil {
 			info = sockopt.Info{}
 		}
-		if w := c.choose(policy, info, fact, pat); w != wayWait {
+		if w := client.wait(c.choose(policy, info, fact, pat)); w != wayWait {
 			if fact == Underway && pat == hasWaited {
 				fact = Abandoned
 			}
@@ -114,12 +114,16 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		}
 		switch {
 		case err == nil:
+			client.sent()
 			if discarded > maxDiscard {
+				if client != nil {
+					return c.stem(client, raw, info)
+				}
 				pat = mustNotWait
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if !time.Now().Before(deadline) {
-				if c.served && slow.reads(info) {
+				if client.reads(info) {
 					deadline = time.Now().Add(policy.wait())
 				} else {
 					pat = hasWaited

@@ -135,6 +135,9 @@ func (c *Conn) leave() error {
 		pat = mustNotWait
 	}
 	w := c.choose(p, info, c.told(), pat)
+	if pat == mayWait {
+		w = c.follow().wait(w)
+	}
 	hurried := false
 	if w == wayWait {
 		original := make(chan struct{})

@@ -80,6 +80,12 @@ var servingScenes = []serving{{
 	name:    "bad request",
 	request: "GET\r\n\r\n", want: "400 Bad Request",
 }, {
+	name:    "oversized header",
+	prepare: func(srv *http.Server) { srv.MaxHeaderBytes = 1 << 10 },
+	request: "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", bigBody) + "\r\n\r\n",
+	want:    "431 Request Header Fields Too Large",
+	resets:  true,
+}, {
 	name: "the request is not read",
 	handler: func(w http.ResponseWriter, r *http.Request) {
 		http.MaxBytesReader(w, r.Body, 10).Read(make([]byte, 100))

@@ -16,6 +16,13 @@ const (
 	// acknowledgement of the last byte, since the client may wait for the FIN
 	// that follows it.
 	servedPoll = 100 * time.Microsecond
+
+	// A client that is still sending when its connection is closed is heard
+	// until it has been quiet for a moment, because what comes after the FIN
+	// is answered with a reset, which it may see before it has read the
+	// response. net/http gives every such client as much as maxSending.
+	quietMoment = 50 * time.Millisecond
+	maxSending  = 500 * time.Millisecond
 )
 
 // choose decides how to end the connection. A server speaks last, and nothing
@@ -66,18 +73,4 @@ func (c *Conn) firstPoll() time.Duration {
 		return servedPoll
 	}
 	return time.Millisecond
-}
-
-// A slowReader is a client that has not acknowledged everything in time.
-type slowReader struct {
-	acked uint64
-	until time.Time
-}
-
-// reads reports whether the client has acknowledged more since it was last
-// asked about, and may be followed on.
-func (s *slowReader) reads(info sockopt.Info) bool {
-	more := info.Acked > s.acked
-	s.acked = info.Acked
-	return more && time.Now().Before(s.until)
 }

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deafness drops every segment that has neither payload nor SYN, FIN or RST:
-// bare acknowledgements. A socket's filter sees segments from the TCP header on.
-var deafness = []unix.SockFilter{
+// A socket's filter sees segments from the TCP header on.
+
+// deafToAcks drops what has neither payload nor SYN, FIN or RST.
+var deafToAcks = []unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // flags
 	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: 0x7 /* RST, SYN, FIN */, Jt: 6},
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 12}, // length of the header, in words, in the upper half
@@ -19,6 +20,14 @@ var deafness = []unix.SockFilter{
 	{Code: unix.BPF_MISC | unix.BPF_TAX},
 	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_LEN},
 	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_X, Jt: 1},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+}
+
+// deafToFIN drops what has FIN.
+var deafToFIN = []unix.SockFilter{
+	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},
+	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: 0x1, Jt: 1},
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 }
@@ -39,17 +48,32 @@ func SetDeaf(raw syscall.RawConn, on bool) error {
 		if !on {
 			return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 		}
-		fprog := unix.SockFprog{Len: uint16(len(deafness)), Filter: &deafness[0]}
-		if err := unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+		return setFilter(fd, deafToAcks)
+	})
+}
+
+// CloseWriteDeaf sends FIN and has the kernel ignore the peer's own, which
+// would make a TIME_WAIT of this side. The connection can then only be reset.
+func CloseWriteDeaf(raw syscall.RawConn) error {
+	return control(raw, func(fd uintptr) error {
+		if err := setFilter(fd, deafToFIN); err != nil {
 			return err
 		}
-		// A kernel that only pretends to be Linux may accept a filter and do
-		// without. One that knows it tells how long it is.
-		if n, err := filterLen(fd); err != nil || n != len(deafness) {
-			return errors.ErrUnsupported
-		}
-		return nil
+		return unix.Shutdown(int(fd), unix.SHUT_WR)
 	})
+}
+
+func setFilter(fd uintptr, filter []unix.SockFilter) error {
+	fprog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+		return err
+	}
+	// A kernel that only pretends to be Linux may accept a filter and do
+	// without. One that knows it tells how long it is.
+	if n, err := filterLen(fd); err != nil || n != len(filter) {
+		return errors.ErrUnsupported
+	}
+	return nil
 }
 
 // filterLen returns the number of instructions of the socket's filter.

@@ -24,6 +24,9 @@ func SetFinResetFD(uintptr, bool) error { return errors.ErrUnsupported }
 // SetDeaf is a socket filter, as only Linux has it.
 func SetDeaf(syscall.RawConn, bool) error { return errors.ErrUnsupported }
 
+// CloseWriteDeaf needs one.
+func CloseWriteDeaf(syscall.RawConn) error { return errors.ErrUnsupported }
+
 // SetUserTimeoutFD is TCP_USER_TIMEOUT.
 func SetUserTimeoutFD(uintptr, time.Duration) error { return errors.ErrUnsupported }
 
