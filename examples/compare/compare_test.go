@@ -16,12 +16,8 @@ import (
 	"github.com/lastack/lastack/internal/netlab"
 )
 
-// mainEnv makes the test's own binary the command, so that the tests run the
-// real program, in all its processes and under the race detector if they do.
-const mainEnv = "LASTACK_COMPARE_TEST_MAIN"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(mainEnv) != "" {
+	if os.Getenv(lab.RoleEnv) != "" {
 		main()
 	}
 	os.Exit(m.Run())
@@ -32,13 +28,12 @@ const namespacesHow = "run on Linux as root, or allow user namespaces (sysctl us
 // commandline returns the command, not yet started.
 func commandline(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	exe, err := os.Executable()
+	cmd, err := lab.Self(t.Context(), lab.RoleCommand, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, args...)
 	// Without the race detector's second of sleep at the exit of each process.
-	cmd.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 

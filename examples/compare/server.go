@@ -2,16 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastack/lastack/examples/internal/lab"
@@ -27,7 +22,6 @@ type (
 		Addr     string
 		Roots    []byte // PEM
 		Accepted int
-		Error    string
 	}
 )
 
@@ -41,9 +35,7 @@ func accepted(c *lab.Child, addr string) (int, error) {
 }
 
 func ask(c *lab.Child, cmd command) (a answer, err error) {
-	if err = c.Do(cmd, &a); err == nil && a.Error != "" {
-		err = errors.New("server: " + a.Error)
-	}
+	err = c.Do(cmd, &a)
 	return a, err
 }
 
@@ -54,50 +46,34 @@ type siteConfig struct {
 	Size              int
 }
 
-// serve is the server's process. It ends when its input does, and so with the
-// process that has started it, however that ends.
+// serve is the server's process.
 func serve(in io.Reader, out io.Writer) int {
-	signal.Ignore(os.Interrupt) // a terminal sends it to us too, but our parent has yet to count
-	srv := &server{sites: make(map[string]*site)}
-	commands, answers := json.NewDecoder(in), json.NewEncoder(out)
-	for {
-		var c command
-		if err := commands.Decode(&c); err != nil {
-			return 0
-		}
-		if err := answers.Encode(srv.do(c)); err != nil {
-			return lab.ExitFailed
-		}
-	}
+	srv := &server{sites: make(map[string]*lab.Listener)}
+	return lab.Serve(in, out, srv.do)
 }
 
 // A server has one site for each client. Sites stay open until the end, so that
 // no port is used twice.
 type server struct {
 	cert  *lab.Certificate // made when first needed
-	sites map[string]*site
+	sites map[string]*lab.Listener
 }
 
-func (srv *server) do(c command) answer {
-	if c.Listen == nil {
-		if s := srv.sites[c.Accepted]; s != nil {
-			return answer{Accepted: int(s.accepted.Load())}
-		}
-		return answer{Error: "no site at " + c.Accepted}
+func (srv *server) do(c command) (answer, error) {
+	if c.Listen != nil {
+		return srv.listen(*c.Listen)
 	}
-	a, err := srv.listen(*c.Listen)
-	if err != nil {
-		return answer{Error: err.Error()}
+	if s := srv.sites[c.Accepted]; s != nil {
+		return answer{Accepted: s.Accepted()}, nil
 	}
-	return a
+	return answer{}, errors.New("no site at " + c.Accepted)
 }
 
 func (srv *server) listen(c siteConfig) (answer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s, err := lab.Listen()
 	if err != nil {
 		return answer{}, err
 	}
-	s := &site{Listener: l}
 	h := &http.Server{
 		Handler:   c.handler(),
 		Protocols: new(http.Protocols),
@@ -107,7 +83,7 @@ func (srv *server) listen(c siteConfig) (answer, error) {
 	h.Protocols.SetHTTP2(c.HTTP2 && c.TLS)
 	h.Protocols.SetUnencryptedHTTP2(c.HTTP2 && !c.TLS)
 
-	a := answer{Addr: l.Addr().String()}
+	a := answer{Addr: s.Addr().String()}
 	srv.sites[a.Addr] = s
 	if !c.TLS {
 		go h.Serve(s)
@@ -140,18 +116,4 @@ func (c siteConfig) handler() http.HandlerFunc {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
 	}
-}
-
-// A site is a listener that counts.
-type site struct {
-	net.Listener
-	accepted atomic.Int64
-}
-
-func (s *site) Accept() (net.Conn, error) {
-	c, err := s.Listener.Accept()
-	if err == nil {
-		s.accepted.Add(1)
-	}
-	return c, err
 }

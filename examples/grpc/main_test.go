@@ -13,11 +13,8 @@ import (
 	"github.com/lastack/lastack/internal/netlab"
 )
 
-// mainEnv makes the test's own binary the command, in all its processes.
-const mainEnv = "LASTACK_GRPC_TEST_MAIN"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(mainEnv) != "" {
+	if os.Getenv(lab.RoleEnv) != "" {
 		main()
 	}
 	os.Exit(m.Run())
@@ -26,13 +23,12 @@ func TestMain(m *testing.M) {
 // commandline returns the command, not yet started.
 func commandline(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	exe, err := os.Executable()
+	cmd, err := lab.Self(t.Context(), lab.RoleCommand, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, args...)
 	// Without the race detector's second of sleep at the exit of each process.
-	cmd.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"math"
-	"net"
-	"os"
-	"os/signal"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,7 +23,6 @@ type (
 		Addr     string
 		Roots    []byte // PEM
 		Accepted int
-		Error    string
 	}
 )
 
@@ -41,26 +35,14 @@ type siteConfig struct {
 
 // ask has the server's process do something.
 func ask(c *lab.Child, cmd command) (a answer, err error) {
-	if err = c.Do(cmd, &a); err == nil && a.Error != "" {
-		err = errors.New("server: " + a.Error)
-	}
+	err = c.Do(cmd, &a)
 	return a, err
 }
 
-// serve is the server's process. It ends when its input does.
+// serve is the server's process.
 func serve(in io.Reader, out io.Writer) int {
-	signal.Ignore(os.Interrupt) // a terminal sends it to us too, but our parent has yet to count
 	srv := &server{sites: make(map[string]*site)}
-	commands, answers := json.NewDecoder(in), json.NewEncoder(out)
-	for {
-		var c command
-		if err := commands.Decode(&c); err != nil {
-			return 0
-		}
-		if err := answers.Encode(srv.do(c)); err != nil {
-			return lab.ExitFailed
-		}
-	}
+	return lab.Serve(in, out, srv.do)
 }
 
 // A server has one site for each client. Sites keep their ports until the end,
@@ -72,39 +54,26 @@ type server struct {
 
 // A site is a greeter with a listener that counts.
 type site struct {
-	net.Listener
-	grpc     *grpc.Server
-	accepted atomic.Int64
+	*lab.Listener
+	grpc *grpc.Server
 }
 
-func (s *site) Accept() (net.Conn, error) {
-	c, err := s.Listener.Accept()
-	if err == nil {
-		s.accepted.Add(1)
-	}
-	return c, err
-}
-
-func (srv *server) do(c command) answer {
+func (srv *server) do(c command) (answer, error) {
 	if c.Listen != nil {
-		a, err := srv.listen(*c.Listen)
-		if err != nil {
-			return answer{Error: err.Error()}
-		}
-		return a
+		return srv.listen(*c.Listen)
 	}
 	s := srv.sites[c.Accepted+c.Stop]
 	switch {
 	case s == nil:
-		return answer{Error: "no site at " + c.Accepted + c.Stop}
+		return answer{}, errors.New("no site at " + c.Accepted + c.Stop)
 	case c.Stop != "":
 		s.grpc.GracefulStop()
 	}
-	return answer{Accepted: int(s.accepted.Load())}
+	return answer{Accepted: s.Accepted()}, nil
 }
 
 func (srv *server) listen(c siteConfig) (answer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := lab.Listen()
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,7 +91,7 @@ func (srv *server) listen(c siteConfig) (answer, error) {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(srv.cert.Config())))
 		a.Roots = srv.cert.PEM
 	}
-	s := &site{Listener: l, grpc: grpc.NewServer(opts...)}
+	s := &site{l, grpc.NewServer(opts...)}
 	s.grpc.RegisterService(&greeterDesc, &greeter{c.Delay})
 	srv.sites[a.Addr] = s
 	go s.grpc.Serve(s)

@@ -2,16 +2,14 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/lastack/lastack/examples/internal/lab"
 )
 
-// mainEnv makes the test's own binary the command.
-const mainEnv = "LASTACK_HTTP_TEST_MAIN"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(mainEnv) != "" {
+	if os.Getenv(lab.RoleEnv) != "" {
 		main()
 		os.Exit(0)
 	}
@@ -30,15 +28,9 @@ func TestPrintsItsAccount(t *testing.T) {
 // output runs the program and returns what it prints.
 func output(t *testing.T) string {
 	t.Helper()
-	exe, err := os.Executable()
+	out, err := lab.Output(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=0") // else the race detector sleeps a second
-	out, err := cmd.CombinedOutput()                                         // what goes wrong is logged
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return string(out)
+	return out
 }

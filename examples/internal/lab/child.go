@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,12 +26,10 @@ type Child struct {
 
 // StartServer starts this program in the role [RoleServer].
 func StartServer() (*Child, error) {
-	exe, err := os.Executable()
+	cmd, err := Self(context.Background(), RoleServer)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), RoleEnv+"="+RoleServer)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -46,12 +45,16 @@ func StartServer() (*Child, error) {
 	return &Child{cmd: cmd, in: in, commands: json.NewEncoder(in), answers: json.NewDecoder(out)}, nil
 }
 
-// Do sends a command and waits for its answer; both are JSON.
+// Do sends a command and waits for its answer; both are JSON. See [Serve].
 func (c *Child) Do(command, answer any) error {
 	if err := c.commands.Encode(command); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	if err := c.answers.Decode(answer); err != nil {
+	r := reply[any]{Answer: answer}
+	if err := c.answers.Decode(&r); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if err := r.err(); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil

@@ -3,17 +3,53 @@
 // its own.
 package lab
 
-import "os"
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+)
 
-// A command runs itself in other roles, which the variable RoleEnv names.
+// A command runs itself in other roles, which the variable RoleEnv names. Where
+// that is set in a test's process, the test's binary is to be the command: so
+// tests run the real program, in all its processes and under the race detector
+// if they do.
 const (
 	RoleEnv        = "LASTACK_EXAMPLES_ROLE"
+	RoleCommand    = "command" // what a user starts
 	RoleServer     = "server"
 	roleNamespaced = "namespaced"
 )
 
+// Self returns this program in a role, not yet started. It is killed when ctx
+// ends.
+func Self(ctx context.Context, role string, args ...string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = append(os.Environ(), RoleEnv+"="+role)
+	return cmd, nil
+}
+
 // IsServer reports whether this process was started by [StartServer].
 func IsServer() bool { return os.Getenv(RoleEnv) == RoleServer }
+
+// Output runs this program as its users do, for its tests, and returns what it
+// prints, errors included.
+func Output(ctx context.Context, args ...string) (string, error) {
+	cmd, err := Self(ctx, RoleCommand, args...)
+	if err != nil {
+		return "", err
+	}
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0") // else the race detector sleeps a second in each process
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, out)
+	}
+	return string(out), err
+}
 
 // The exit codes of the commands.
 const (

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -80,7 +81,7 @@ func startNamespaced(args []string) (*exec.Cmd, error) {
 }
 
 func tryNamespace(args []string, flags uintptr) (*exec.Cmd, error) {
-	exe, err := os.Executable()
+	cmd, err := Self(context.Background(), roleNamespaced, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +90,6 @@ func tryNamespace(args []string, flags uintptr) (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer ready.Close()
-	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), RoleEnv+"="+roleNamespaced)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
