@@ -77,6 +77,7 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-cleanhttp": {"pool", "examples"},
 	"github.com/prometheus":             {"metrics/prom", "examples"},
 	"go.opentelemetry.io":               {"metrics/otel", "examples"},
+	"github.com/redis/go-redis":         {"examples/redis"},
 	"github.com/coder/websocket":        {"internal/websockettest"},
 	"github.com/cncf/xds":               {"internal/grpcinterop"},
 	"golang.org/x/sync":                 nil, // anybody

@@ -147,3 +147,9 @@ func loopbackUp() error {
 	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	return os.NewSyscallError("set lo up", unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
 }
+
+// DieWithParent has the kernel kill the command when this process dies, however
+// that happens.
+func DieWithParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
