@@ -67,18 +67,34 @@
 //
 // # Differences from http.DefaultTransport
 //
-//	                       http.DefaultTransport    pool.Transport
-//	resting per host       2                        unlimited
-//	resting in all         100                      unlimited (with a Base: its)
-//	idle timeout           90 s                     81 to 90 s, less where the server closes sooner
-//	age, requests          unlimited                MaxAge, MaxRequests
-//	dials in progress      unlimited                64 for each host
-//	dials to a dead host   one for each request     one in 5 to 250 ms, shared
-//	body closed unread     the connection is lost   256 KiB or 50 ms are drained
-//	body not closed        the connection is stuck  found, closed, logged with its file:line
-//	dead at the lease      request may fail         seen, another is taken
-//	close                  FIN first: TIME_WAIT     the peer first, or FIN and reset
-//	Shutdown               none                     waits for requests and farewells
+// The defaults of a Transport without a Base:
+//
+//	                            http.DefaultTransport   pool.Transport
+//	connections per host        unlimited               unlimited
+//	resting per host            2                       unlimited
+//	resting in all              100                     unlimited
+//	idle timeout                90 s                    90 s
+//	age of a connection         unlimited               unlimited
+//	requests of a connection    unlimited               unlimited
+//	dials per host at a time    unlimited               64
+//	dial timeout                30 s                    30 s
+//	TCP keep-alive              30 s                    30 s
+//	TLS handshake timeout       10 s                    10 s
+//	wait for 100 Continue       1 s                     1 s
+//	HTTP/2 over TLS             yes                     yes
+//	pings                       none                    none
+//	proxy                       environment             environment
+//
+// With a Base, what it sets counts in their place. What differs whatever is set:
+//
+//	                            http.Transport          pool.Transport
+//	idle timeout, in fact       as set                  up to a tenth sooner, and before the server's own
+//	dials to a dead host        one for each request    one in 5 to 250 ms, shared
+//	body closed unread          the connection is lost  256 KiB or 50 ms are drained
+//	body not closed             the connection is stuck  found, closed, logged with its file:line
+//	dead at the lease           request may fail        seen, another is taken
+//	close                       FIN first: TIME_WAIT    the peer first, or FIN and reset
+//	Shutdown                    none                    waits for requests and farewells
 //
 // # Sending again
 //
