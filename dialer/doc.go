@@ -34,4 +34,16 @@
 //
 // Networks other than TCP pass through as the net package returns them, without
 // any of this.
+//
+// # Before it comes to that
+//
+// [Diagnose] says how many ports are left for each destination, who holds the
+// others, what the kernel's settings mean and what to do; go run ./examples/doctor
+// prints it.
+//
+// # Locks
+//
+// attempt.mu, which guards one dial, is taken before sources.mu (what each source
+// address has) or rings.mu (the fixed ports of the process), and never with both.
+// Nothing is called out to under the last two.
 package dialer
