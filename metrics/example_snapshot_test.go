@@ -37,8 +37,8 @@ func ExampleMeter_Host() {
 func ExampleMeter_Snapshot() {
 	var meter metrics.Meter
 	host := meter.Host("example.com:443")
-	host.DialStart()
-	host.DialDone(time.Millisecond, nil)
+	why := host.DialStart(metrics.AllBusy)
+	host.DialDone(metrics.Dial{Reason: why, Total: time.Millisecond})
 	conn := host.Born(true)
 	conn.Leave(metrics.IdleTimeout)
 	conn.Ended(linger.FinReset, false)
