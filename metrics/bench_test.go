@@ -18,33 +18,52 @@ func BenchmarkLedger(b *testing.B) {
 	}
 }
 
-// The ledger and the ghost, when the ghost has what it needs.
-func BenchmarkGhostHit(b *testing.B) {
-	var m Meter
-	h := m.Host("h:443")
-	h.DialDone(Dial{Total: time.Millisecond})
-	b.ReportAllocs()
-	for b.Loop() {
-		h.Lease(time.Now(), true)
-		h.Return(time.Now(), time.Time{})
+// The ledger and the ghosts, with one that is configured, and the curve: when
+// the ghosts have what is needed, and when they must dial for most requests.
+func BenchmarkGhosts(b *testing.B) {
+	for _, bb := range []struct {
+		name   string
+		ghosts []Ghost
+		burst  int
+	}{
+		{"built-in/hit", nil, 1},
+		{"built-in/miss", nil, 10},
+		{"configured/hit", []Ghost{{Name: "before", MaxIdlePerHost: 10}}, 1},
+		{"configured/miss", []Ghost{{Name: "before", MaxIdlePerHost: 10}}, 20},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			m := Meter{Ghosts: bb.ghosts}
+			h := m.Host("h:443")
+			h.DialDone(Dial{Total: time.Microsecond})
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				if n%bb.burst > 0 {
+					continue
+				}
+				for range bb.burst {
+					h.Lease(time.Now(), true)
+				}
+				for range bb.burst {
+					h.Return(time.Now(), time.Time{})
+				}
+			}
+		})
 	}
 }
 
-// The ledger and the ghost, when the ghost must dial for most requests.
-func BenchmarkGhostMiss(b *testing.B) {
-	var m Meter
-	h := m.Host("h:443")
-	h.DialDone(Dial{Total: time.Microsecond})
+// The ghosts and the curve by themselves.
+func BenchmarkGhostsAlone(b *testing.B) {
+	gs := newGhosts([]Ghost{{Name: "before", MaxIdlePerHost: 10}})
+	h := gs.host()
+	gs.step(event{at: 1, ghost: h, kind: dialed})
+	now := int64(0)
 	b.ReportAllocs()
 	for b.Loop() {
-		for range 10 {
-			h.Lease(time.Now(), true)
-		}
-		for range 10 {
-			h.Return(time.Now(), time.Time{})
-		}
+		now += 50_000
+		gs.step(event{at: now, ghost: h, kind: leased})
+		now += 50_000
+		gs.step(event{at: now, ghost: h, kind: returned})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/request")
 }
 
 // All goroutines on one host, and nothing but Lease and Return: worse than a

@@ -128,14 +128,14 @@ func (g *ghost) free(p *ghostPart) {
 	}
 	g.idle.add(p, g.now)
 	if g.idle.n > g.maxIdle {
-		g.expire(g.idle.first)
+		g.expire(g.idle.oldest())
 	}
 }
 
-// expire closes the oldest idle connection of p. If its server closes idle
-// connections too, it may have done so before, so this one is not counted.
+// expire closes the oldest idle connection, which is of p. If its server closes
+// idle connections too, it may have done so before, so this one is not counted.
 func (g *ghost) expire(p *ghostPart) {
-	g.idle.drop(p)
+	g.idle.drop()
 	if !p.host.serverCloses {
 		p.close(g.now)
 	}
@@ -157,26 +157,30 @@ func (g *ghost) later(at int64, p *ghostPart) {
 
 // advance lets time pass until now.
 func (g *ghost) advance(now int64) {
-	if now < g.due {
-		g.now = max(g.now, now)
-		return
+	if now >= g.due {
+		g.pass(now)
 	}
+	g.now = max(g.now, now)
+}
+
+// pass does what is due by then, and finds out what is due next.
+func (g *ghost) pass(now int64) {
 	for {
 		t, end := int64(math.MaxInt64), int64(math.MaxInt64)
 		if len(g.timers.heap) > 0 {
 			t = g.timers.heap[0].at
 		}
-		if g.idle.n > 0 {
-			end = g.expiry(g.idle.first.idle.oldest().since)
+		oldest := g.idle.oldest()
+		if oldest != nil {
+			end = g.expiry(oldest.idle.oldest().since)
 		}
 		g.due = min(t, end)
 		if g.due > now || g.due == math.MaxInt64 {
-			g.now = max(g.now, now)
 			return
 		}
 		g.now = max(g.now, g.due)
 		if end <= t {
-			g.expire(g.idle.first)
+			g.expire(oldest)
 		} else {
 			g.free(g.timers.pop())
 		}

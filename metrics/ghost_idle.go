@@ -35,7 +35,8 @@ func (s *idleStack) grow() {
 
 // An idleList has the hosts that have idle connections, the one with the oldest
 // connection first. A connection that is lent and comes back moves nothing
-// here, unless it is the only one of its host.
+// here: a host stays in the list without any until it is the first, or gets
+// one that is younger than what others have.
 type idleList struct {
 	first, last *ghostPart
 	n           int    // connections of all hosts
@@ -47,7 +48,10 @@ func (l *idleList) add(p *ghostPart, now int64) {
 	l.seq++
 	l.n++
 	p.idle.push(idleConn{now, l.seq})
-	if p.idle.n == 1 {
+	if p.idle.n == 1 && l.last != p {
+		if p.before != nil || l.first == p {
+			l.unlink(p)
+		}
 		l.insert(p, l.last)
 	}
 }
@@ -56,13 +60,19 @@ func (l *idleList) add(p *ghostPart, now int64) {
 func (l *idleList) take(p *ghostPart) {
 	l.n--
 	p.idle.n--
-	if p.idle.n == 0 {
-		l.unlink(p)
-	}
 }
 
-// drop takes the oldest idle connection from p, which must have one.
-func (l *idleList) drop(p *ghostPart) {
+// oldest returns the host with the oldest connection, or nil.
+func (l *idleList) oldest() *ghostPart {
+	for l.first != nil && l.first.idle.n == 0 {
+		l.unlink(l.first)
+	}
+	return l.first
+}
+
+// drop takes its oldest connection from the first host, which must have one.
+func (l *idleList) drop() {
+	p := l.first
 	l.n--
 	p.idle.n--
 	p.idle.head++
@@ -71,7 +81,7 @@ func (l *idleList) drop(p *ghostPart) {
 		return
 	}
 	after := p
-	for next := p.next; next != nil && next.idle.oldest().seq < p.idle.oldest().seq; next = next.next {
+	for next := p.next; next != nil && (next.idle.n == 0 || next.idle.oldest().seq < p.idle.oldest().seq); next = next.next {
 		after = next
 	}
 	if after != p {

@@ -67,10 +67,10 @@ func (r *reference) host(h *hostGhost) *refHost {
 func (r *reference) step(e event) {
 	h := r.host(e.ghost)
 	if e.kind == dialed {
-		if h.dialTime == 0 {
-			h.dialTime = e.at
+		if h.dialTime == 0 || e.at < h.dialTime {
+			h.dialTime = max(e.at, 1)
 		} else {
-			h.dialTime += (e.at - h.dialTime) / 8
+			h.dialTime = min(e.at, h.dialTime+h.dialTime/64)
 		}
 		return
 	}

@@ -8,7 +8,8 @@ const minuteBuckets = 60
 // begun is one of them, so that it never counts for longer than that. The zero
 // value is empty.
 type minute struct {
-	second  int64 // the last that anything was counted in, or that was read
+	end     int64 // of the second that it counts now, in nanoseconds
+	at      uint  // its bucket
 	sum     uint64
 	buckets [minuteBuckets]uint32
 }
@@ -16,29 +17,28 @@ type minute struct {
 // add counts one at now, in nanoseconds. Time that goes back is taken to stand
 // still.
 func (m *minute) add(now int64) {
-	second := now / 1e9
-	if second > m.second {
-		m.pass(second)
+	if now >= m.end {
+		m.pass(now)
 	}
-	m.buckets[uint64(m.second)%minuteBuckets]++
+	m.buckets[m.at]++
 	m.sum++
 }
 
 // read returns what the minute before now has.
 func (m *minute) read(now int64) uint64 {
-	if second := now / 1e9; second > m.second {
-		m.pass(second)
+	if now >= m.end {
+		m.pass(now)
 	}
 	return m.sum
 }
 
-// pass forgets what is a minute ago by then.
-func (m *minute) pass(second int64) {
-	for range min(second-m.second, minuteBuckets) {
-		m.second++
-		b := &m.buckets[uint64(m.second)%minuteBuckets]
-		m.sum -= uint64(*b)
-		*b = 0
+// pass forgets what is a minute ago by now, which is after the end.
+func (m *minute) pass(now int64) {
+	seconds := (now-m.end)/1e9 + 1
+	m.end += seconds * 1e9
+	for range min(seconds, minuteBuckets) {
+		m.at = (m.at + 1) % minuteBuckets
+		m.sum -= uint64(m.buckets[m.at])
+		m.buckets[m.at] = 0
 	}
-	m.second = second
 }

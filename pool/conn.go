@@ -139,8 +139,11 @@ func (g *group) newConn(cc *http.ClientConn, b *dialBirth) *conn {
 	c.limit(&g.t.cfg)
 	c.tell(c.restFact())
 	cc.SetStateHook(func(*http.ClientConn) { c.onState() })
-	if c.h2 {
+	switch {
+	case c.h2:
 		g.host.Multiplexed()
+	case c.tls:
+		g.host.TLS()
 	}
 	return c
 }
