@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/lastack/lastack/internal/sockdiag"
 )
@@ -18,6 +19,14 @@ type Sockets struct {
 	// on a port on which this namespace listens are left out: those are
 	// connections to us, not from us.
 	ByDestination map[netip.AddrPort]map[string]int `json:"by_destination"`
+
+	// Ours has those of ByState that are connections of the Meter which was
+	// asked, or were: all others are somebody else's, our servers' ends of
+	// the same connections included. It is nil in a [Census] of no Meter.
+	Ours map[string]int `json:"ours,omitempty"`
+
+	// Remaining is for how long the TIME_WAITs will stand.
+	Remaining Histogram `json:"remaining"`
 }
 
 // Census counts the TCP sockets of this network namespace, whichever process
@@ -25,19 +34,24 @@ type Sockets struct {
 // not stand still for it, so a socket that changes meanwhile may be counted
 // twice or not at all. On systems other than Linux the error is
 // [errors.ErrUnsupported].
-func Census(ctx context.Context) (Sockets, error) {
+func Census(ctx context.Context) (Sockets, error) { return census(ctx, nil) }
+
+// Census does what the function [Census] does, and says which of the sockets are
+// the Meter's. Of connections that have ended it knows those that
+// [Meter.Reconcile] does.
+func (m *Meter) Census(ctx context.Context) (Sockets, error) { return census(ctx, &m.ours) }
+
+func census(ctx context.Context, o *ours) (Sockets, error) {
 	conn, err := sockdiag.Open()
 	if err != nil {
 		return Sockets{}, err
 	}
 	defer conn.Close()
-
-	s := Sockets{ByState: make(map[string]int), ByDestination: make(map[netip.AddrPort]map[string]int)}
-	listening := make(map[uint16]bool)
 	each := func(states uint32, visit func(sockdiag.Socket)) error {
 		err := conn.Each(states, func(k sockdiag.Socket) bool {
-			s.ByState[k.State.String()]++
-			visit(k)
+			if k.State < tcpStates {
+				visit(k)
+			}
 			return ctx.Err() == nil
 		})
 		if ctx.Err() != nil {
@@ -45,23 +59,95 @@ func Census(ctx context.Context) (Sockets, error) {
 		}
 		return err
 	}
-	err = each(sockdiag.Listen.Mask(), func(k sockdiag.Socket) { listening[k.Local.Port()] = true })
-	if err != nil {
+	t := new(tally)
+	if o != nil {
+		t.query = &query{ours: o, now: time.Now(), found: func(i int, c claim) {
+			if c != others {
+				t.mine[t.states[i]]++
+			}
+		}}
+	}
+	if err := each(sockdiag.Listen.Mask(), t.listen); err != nil {
 		return Sockets{}, err
 	}
-	err = each(sockdiag.AllStates&^sockdiag.Listen.Mask(), func(k sockdiag.Socket) {
-		if listening[k.Local.Port()] || k.Remote.Port() == 0 {
-			return
-		}
-		states := s.ByDestination[k.Remote]
-		if states == nil {
-			states = make(map[string]int)
-			s.ByDestination[k.Remote] = states
-		}
-		states[k.State.String()]++
-	})
-	if err != nil {
+	if err := each(sockdiag.AllStates&^sockdiag.Listen.Mask(), t.add); err != nil {
 		return Sockets{}, err
 	}
-	return s, nil
+	return t.sockets(), nil
+}
+
+const tcpStates = sockdiag.Closing + 1
+
+// byState counts sockets by the number of their state: maps are made of it when
+// all have been counted, and not touched for each.
+type byState [tcpStates]int
+
+func (b *byState) named() map[string]int {
+	named := make(map[string]int)
+	for state, n := range b {
+		if n > 0 {
+			named[sockdiag.State(state).String()] = n
+		}
+	}
+	return named
+}
+
+// A tally is a census in progress.
+type tally struct {
+	all       byState
+	listening [1 << 16]bool // by port
+	to        map[netip.AddrPort]*byState
+	last      netip.AddrPort // the destination before, which most often is this one
+	lastTo    *byState
+	remaining recorder
+
+	query  *query // for those that are ours; or nil
+	states [atATime]sockdiag.State
+	mine   byState
+}
+
+func (t *tally) listen(k sockdiag.Socket) {
+	t.all[k.State]++
+	t.listening[k.Local.Port()] = true
+}
+
+func (t *tally) add(k sockdiag.Socket) {
+	t.all[k.State]++
+	if k.State == sockdiag.TimeWait {
+		t.remaining.record(remainingScale, int64(k.Expires))
+	}
+	if t.listening[k.Local.Port()] || k.Remote.Port() == 0 {
+		return
+	}
+	if k.Remote != t.last || t.lastTo == nil {
+		if t.to == nil {
+			t.to = make(map[netip.AddrPort]*byState)
+		}
+		t.last, t.lastTo = k.Remote, t.to[k.Remote]
+		if t.lastTo == nil {
+			t.lastTo = new(byState)
+			t.to[k.Remote] = t.lastTo
+		}
+	}
+	t.lastTo[k.State]++
+	if t.query != nil {
+		t.states[t.query.add(k.Local, k.Remote)] = k.State
+	}
+}
+
+// sockets returns the result.
+func (t *tally) sockets() Sockets {
+	s := Sockets{
+		ByState:       t.all.named(),
+		ByDestination: make(map[netip.AddrPort]map[string]int, len(t.to)),
+		Remaining:     t.remaining.read(remainingScale),
+	}
+	for to, states := range t.to {
+		s.ByDestination[to] = states.named()
+	}
+	if t.query != nil {
+		t.query.flush()
+		s.Ours = t.mine.named()
+	}
+	return s
 }

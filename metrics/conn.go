@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastack/lastack/linger"
 )
@@ -147,7 +148,9 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 	}
 	c.gone, c.ending = h.moment(), e
 	life := cmp.Or(c.closed, c.gone) - c.born
+	own := c.own
 	h.mu.Unlock()
+	h.meter.ours.end(own, time.Now())
 	h.times.life.record(lifeScale, life)
 	h.times.perConn.record(perConnScale, int64(c.requests.Load()))
 	h.flight.end(c)
@@ -166,8 +169,10 @@ func (c *Conn) TimeWait() {
 	if first {
 		h.recent.add(h.now())
 	}
+	own := c.own
 	h.mu.Unlock()
 	if first {
+		h.meter.ours.count(own, time.Now())
 		h.timeWaits.Add(1)
 	}
 }

@@ -127,6 +127,7 @@ type record struct {
 	closed        int64
 	gone          int64
 	ending        linger.Ending
+	own           *owned // or nil
 }
 
 // Uses are the newest uses of a connection. Those who begin and end one need no
@@ -176,8 +177,10 @@ func (c *Conn) SetDialed(why string) {
 // SetAddrs says between which addresses the connection is.
 func (c *Conn) SetAddrs(local, remote net.Addr) {
 	l, r := addrPort(local), addrPort(remote)
+	own := c.host.meter.ours.begin(l, r)
 	c.host.mu.Lock()
 	c.local, c.remote = l, r
+	c.own = own
 	c.host.mu.Unlock()
 }
 

@@ -56,6 +56,9 @@ var (
 	// as long as a pool lets them.
 	lifeScale = newScale(inSeconds, [...]float64{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 1800, 7200})
 
+	// remainingScale is for what is left of a TIME_WAIT's minute.
+	remainingScale = newScale(inSeconds, [...]float64{4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 120})
+
 	// perConnScale is for requests of a connection; the first range is those
 	// that have served none.
 	perConnScale = newScale(1, [...]float64{0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000})
@@ -85,26 +88,23 @@ func (r *recorder) record(s *scale, v int64) {
 	r.sum.Add(v)
 }
 
-// read returns what was recorded. Its Bounds and Counts are cut from room,
-// which saves a scrape of many hosts some allocations.
-func (r *recorder) read(s *scale, room *roomForRanges) Histogram {
-	var h Histogram
+// read returns what was recorded. Bounds and Counts have one piece of memory,
+// which saves a scrape of many hosts some time.
+func (r *recorder) read(s *scale) Histogram {
+	var counts [ranges]uint64
+	n := uint64(0)
 	for i := range r.counts {
-		room.counts[i] = r.counts[i].Load()
-		h.Count += room.counts[i]
+		counts[i] = r.counts[i].Load()
+		n += counts[i]
 	}
-	if h.Count == 0 {
+	if n == 0 {
 		return Histogram{}
 	}
-	room.bounds = s.bounds
-	h.Bounds, h.Counts = room.bounds[:], room.counts[:]
-	h.Sum = float64(r.sum.Load()) / s.unit
-	return h
-}
-
-type roomForRanges struct {
-	bounds [ranges - 1]float64
-	counts [ranges]uint64
+	room := &struct {
+		bounds [ranges - 1]float64
+		counts [ranges]uint64
+	}{s.bounds, counts}
+	return Histogram{Bounds: room.bounds[:], Counts: room.counts[:], Count: n, Sum: float64(r.sum.Load()) / s.unit}
 }
 
 // add adds the values of g, whose bounds are the same, to those of h.
@@ -146,7 +146,6 @@ func (r *recorders) dialed(d Dial) {
 
 // read fills in the histograms of s.
 func (r *recorders) read(s *Snapshot) {
-	used := 0
 	all := [...]struct {
 		to    *Histogram
 		from  *recorder
@@ -156,11 +155,8 @@ func (r *recorders) read(s *Snapshot) {
 		{&s.DialTime, &r.dial, dialScale}, {&s.WaitTime, &r.wait, dialScale}, {&s.UseTime, &r.use, useScale},
 		{&s.LifeTime, &r.life, lifeScale}, {&s.PerConn, &r.perConn, perConnScale},
 	}
-	room := new([len(all)]roomForRanges)
 	for _, h := range all {
-		if *h.to = h.from.read(h.scale, &room[used]); h.to.Count > 0 {
-			used++
-		}
+		*h.to = h.from.read(h.scale)
 	}
 }
 

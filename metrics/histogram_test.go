@@ -32,7 +32,7 @@ func TestRecorder(t *testing.T) {
 			want[i]++
 			sum += v
 		}
-		h := r.read(s, new(roomForRanges))
+		h := r.read(s)
 		if !slices.Equal(h.Counts, want) || h.Count != uint64(len(values)) || h.Sum != float64(sum)/s.unit {
 			t.Errorf("bounds %v:\ncounted %v (%d, sum %v)\nwant    %v (%d, sum %v)",
 				s.bounds, h.Counts, h.Count, h.Sum, want, len(values), float64(sum)/s.unit)

@@ -31,6 +31,11 @@ type Meter struct {
 	mu    sync.Mutex // held to replace hosts
 	start time.Time  // what events count from; set with the first host
 
+	begin         sync.Once
+	createdBefore int64 // see before; written by begin
+	ours          ours
+	kernel        atomic.Pointer[Reconciliation] // the last; or nil
+
 	feed   feed
 	flight flight
 }
@@ -43,6 +48,7 @@ func (m *Meter) Host(name string) *Host {
 	if h := m.known()[name]; h != nil {
 		return h
 	}
+	m.before()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	hosts := m.known()

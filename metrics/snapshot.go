@@ -64,6 +64,9 @@ type Snapshot struct {
 	PerConn  Histogram  `json:"per_conn"`            // requests of connections that have ended
 	LeakedAt []LeakSite `json:"leaked_at,omitempty"` // the worst first
 
+	// Kernel is what the last [Meter.Reconcile] found. It is of all hosts.
+	Kernel Reconciliation `json:"kernel,omitzero"`
+
 	Hosts []HostSnapshot `json:"hosts,omitempty"` // the same for each host, by name
 }
 
@@ -87,6 +90,7 @@ func (m *Meter) Snapshot() Snapshot {
 		Reasons:  make(map[string]uint64),
 		DialedBy: make(map[string]uint64),
 	}
+	total.Kernel = m.lastReconciliation()
 	hosts := m.known()
 	if len(hosts) == 0 {
 		newGhosts(m.Ghosts).name(&total)
@@ -98,14 +102,14 @@ func (m *Meter) Snapshot() Snapshot {
 		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot(), KeepAlive: hosts[name].keepAlive.read()}
 	}
 	m.haunt(&total, hosts)
-	for _, h := range total.Hosts {
-		total.add(h.Snapshot)
+	for i := range total.Hosts {
+		total.add(&total.Hosts[i].Snapshot)
 	}
 	return total
 }
 
 // add adds the counts of h to those of s.
-func (s *Snapshot) add(h Snapshot) {
+func (s *Snapshot) add(h *Snapshot) {
 	s.Requests += h.Requests
 	s.Leases += h.Leases
 	s.Reused += h.Reused

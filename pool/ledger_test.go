@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lastack/lastack/metrics"
@@ -108,6 +109,7 @@ func TestWhyDialed(t *testing.T) {
 		get(t, tr, "http://host/")
 		expect("the first", metrics.Cold)
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		get(t, tr, "http://host/")
 		expect("after the idle limit", metrics.IdleTimeout)
 		for range 3 {
