@@ -5,8 +5,17 @@
 //
 // A [Meter] is one set of accounts. Read it with [Meter.Snapshot]; a
 // [Snapshot] prints itself, marshals to JSON, and can be checked with
-// [Snapshot.Balance]. [Census] counts all sockets of the network namespace,
-// whoever made them.
+// [Snapshot.Balance]. For more than it holds, an [Observer] is told what is
+// measured as it happens, and [Meter.Log] writes a line each minute. [Census]
+// counts all sockets of the network namespace, whoever made them, and
+// [Meter.Census] says which are the Meter's.
+//
+// # The kernel's word
+//
+// [Snapshot.TimeWaits] counts what the kernel was seen to hold when a connection
+// had ended, by its 4-tuple. [Meter.Reconcile] asks it again, for all TIME_WAITs
+// of the network namespace and for its own count of them, and says whether
+// anything contradicts that number.
 //
 // # The balance
 //
