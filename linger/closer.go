@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/lastack/lastack/internal/witness"
 )
 
 // A Closer ends connections by its Policy and reports how each ended. It owns
@@ -45,6 +47,7 @@ func (cl *Closer) exit(c *Conn, e Ending, hurried bool) {
 		cl.Ended(e)
 	}
 	c.setEnded(e)
+	witness.Tell(witness.Ended, c.local, c.remote)
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	cl.leaving--

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lastack/lastack/internal/sockopt"
+	"github.com/lastack/lastack/internal/witness"
 )
 
 // tcpConn hides the embedded field's name from the API.
@@ -63,6 +64,7 @@ func (cl *Closer) Conn(c *net.TCPConn) *Conn {
 		conn.raw = raw
 		conn.peeker = sockopt.NewPeeker(raw)
 	}
+	witness.Tell(witness.Wrapped, conn.local, conn.remote)
 	return conn
 }
 

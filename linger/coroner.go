@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lastack/lastack/internal/sockdiag"
+	"github.com/lastack/lastack/internal/witness"
 )
 
 // An inquest finds out how one closed connection has really ended.
@@ -162,8 +163,11 @@ func (cl *Closer) examine(q *inquest, diag *sockdiag.Conn, now time.Time) bool {
 			v = judge(q.ending, sock, found)
 		}
 	}
-	if v.timeWait && q.conn.account != nil {
-		q.conn.account.TimeWait()
+	if v.timeWait {
+		witness.Tell(witness.TimeWait, q.conn.local, q.conn.remote)
+		if q.conn.account != nil {
+			q.conn.account.TimeWait()
+		}
 	}
 	age := now.Sub(q.since)
 	if !q.reported && (v.final || age >= reportAfter) {

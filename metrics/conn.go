@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastack/lastack/internal/witness"
 	"github.com/lastack/lastack/linger"
 )
 
@@ -170,9 +171,11 @@ func (c *Conn) TimeWait() {
 		h.recent.add(h.now())
 	}
 	own := c.own
+	local, remote := c.local, c.remote
 	h.mu.Unlock()
 	if first {
 		h.meter.ours.count(own, time.Now())
 		h.timeWaits.Add(1)
+		witness.Tell(witness.Counted, local, remote)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/lastack/lastack/internal/witness"
 	"github.com/lastack/lastack/linger"
 )
 
@@ -182,6 +183,7 @@ func (c *Conn) SetAddrs(local, remote net.Addr) {
 	c.local, c.remote = l, r
 	c.own = own
 	c.host.mu.Unlock()
+	witness.Tell(witness.Metered, l, r)
 }
 
 // addrPort returns the address as the user would write it, or none if it is

@@ -24,7 +24,9 @@ type served struct {
 func (s *served) Accept() (net.Conn, error) {
 	c, err := s.Listener.Accept()
 	if conn, ok := c.(*linger.Conn); ok && err == nil {
-		conn.SetAccount(s.host.Born(true))
+		life := s.host.Born(true)
+		life.SetAddrs(conn.LocalAddr(), conn.RemoteAddr())
+		conn.SetAccount(life)
 	}
 	return c, err
 }

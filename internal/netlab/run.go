@@ -4,6 +4,8 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+
+	"github.com/lastack/lastack/internal/witness"
 )
 
 // verdictEnv marks a process that Run has started. It names the file into which
@@ -20,6 +22,9 @@ type Lab struct {
 // new process that runs this one test; in the process that go test started, f
 // is not called and Run returns, or ends the test, as the test there did. Code
 // outside f therefore runs twice, so Run is best a test's only statement.
+//
+// When f returns, the TIME_WAITs that our connections in its process have left
+// must be those that we have counted, one by one.
 func Run(t *testing.T, f func(lab *Lab), opts ...Option) {
 	t.Helper()
 	path := os.Getenv(verdictEnv)
@@ -29,7 +34,10 @@ func Run(t *testing.T, f func(lab *Lab), opts ...Option) {
 	}
 	t.Cleanup(func() { writeVerdict(t, path) })
 	enter(t, append(defaults[:len(defaults):len(defaults)], opts...))
+	b := new(books)
+	witness.Hear(b.note)
 	f(new(Lab))
+	b.check(t)
 }
 
 // writeVerdict is the first cleanup of the test, so it runs last and sees what
