@@ -110,7 +110,7 @@ func (cl *Closer) investigate(wake, gone chan struct{}) {
 		clear(cl.coroner.inbox)
 		cl.coroner.inbox = cl.coroner.inbox[:0]
 		if cl.coroner.dismiss {
-			open = slices.DeleteFunc(open, func(q inquest) bool { return q.reported })
+			open = slices.DeleteFunc(open, func(q inquest) bool { return q.reported && q.forget() })
 		}
 		if len(open) == 0 {
 			cl.coroner.wake = nil // under the lock that settle takes: nothing is missed
@@ -176,7 +176,13 @@ func (cl *Closer) examine(q *inquest, diag *sockdiag.Conn, now time.Time) bool {
 	}
 	q.delay = min(2*q.delay, lastDelay)
 	q.due = now.Add(q.delay)
-	return v.final || age >= forgetAfter
+	return v.final || age >= forgetAfter && q.forget()
+}
+
+// forget gives up looking. It reports true.
+func (q *inquest) forget() bool {
+	witness.Tell(witness.Forgotten, q.conn.local, q.conn.remote)
+	return true
 }
 
 // A verdict is what one look in the kernel says of an ending.

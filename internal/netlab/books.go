@@ -31,8 +31,8 @@ func (e ends) String() string { return fmt.Sprintf("%v to %v", e.local, e.remote
 
 // An entry is what is known of a connection.
 type entry struct {
-	ended, timeWait, metered bool
-	counted                  int
+	ended, forgotten, timeWait, metered bool
+	counted                             int
 }
 
 // booksWait is how long a count may lag behind the kernel: a TIME_WAIT that comes
@@ -57,6 +57,8 @@ func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 	switch what {
 	case witness.Ended:
 		e.ended = true
+	case witness.Forgotten:
+		e.forgotten = true
 	case witness.TimeWait:
 		b.waits++
 		if e.timeWait {
@@ -135,7 +137,7 @@ func (b *books) differences(t testing.TB) []string {
 	defer b.mu.Unlock()
 	differ := slices.Clone(b.wrong)
 	for _, where := range held {
-		if e := b.conns[where]; e != nil && e.ended && !e.timeWait {
+		if e := b.conns[where]; e != nil && e.ended && !e.forgotten && !e.timeWait {
 			differ = append(differ, fmt.Sprintf("the kernel holds one that was not seen: %v", where))
 		}
 	}

@@ -18,6 +18,10 @@ const (
 	// Ended: its ending has been reported.
 	Ended
 
+	// Forgotten: nobody looks any more whether a TIME_WAIT comes after that.
+	// The kernel is still delivering, and Shutdown closes the accounts.
+	Forgotten
+
 	// TimeWait: the kernel has just been seen to hold a TIME_WAIT for it.
 	TimeWait
 
