@@ -27,8 +27,9 @@ func (m *Metric) Numbers(g *Group, y func(attribute string, n float64)) {
 		return // the hosts have no common one
 	}
 	sums := make(map[string]float64)
+	add := func(attribute string, n float64) { sums[attribute] += n }
 	for _, h := range g.Hosts {
-		m.host(h, func(attribute string, n float64) { sums[attribute] += n })
+		m.host(h, add)
 	}
 	for attribute, n := range sums {
 		y(attribute, n)
@@ -50,26 +51,27 @@ func (m *Metric) Histograms(g *Group, y func(attribute string, h *metrics.Histog
 		return
 	}
 	sums := make(map[string]*metrics.Histogram)
-	for _, host := range g.Hosts {
-		m.hist(host, func(attribute string, h *metrics.Histogram) {
-			if h.Counts == nil {
-				return
-			}
-			sum := sums[attribute]
-			if sum == nil {
-				sum = &metrics.Histogram{Bounds: h.Bounds, Counts: make([]uint64, len(h.Counts))}
-				sums[attribute] = sum
-			}
-			add(sum, h)
-		})
+	add := func(attribute string, h *metrics.Histogram) {
+		if h.Counts == nil {
+			return
+		}
+		sum := sums[attribute]
+		if sum == nil {
+			sum = &metrics.Histogram{Bounds: h.Bounds, Counts: make([]uint64, len(h.Counts))}
+			sums[attribute] = sum
+		}
+		merge(sum, h)
+	}
+	for _, h := range g.Hosts {
+		m.hist(h, add)
 	}
 	for attribute, h := range sums {
 		y(attribute, h)
 	}
 }
 
-// add adds h to sum if both have the same ranges, which those of one Meter do.
-func add(sum, h *metrics.Histogram) {
+// merge adds h to sum if both have the same ranges, which those of one Meter do.
+func merge(sum, h *metrics.Histogram) {
 	if !slices.Equal(sum.Bounds, h.Bounds) {
 		return
 	}
