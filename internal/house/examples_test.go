@@ -22,6 +22,10 @@ var wellKnown = []string{
 var noExample = map[string]string{
 	"metrics.Host.":                "the package's Example shows how to record",
 	"metrics.Conn.":                "the package's Example shows how to record",
+	"otel.Exporter.Dialed":         "for a Meter to call",
+	"otel.Exporter.Ended":          "for a Meter to call",
+	"otel.Exporter.Used":           "for a Meter to call",
+	"otel.Exporter.Waited":         "for a Meter to call",
 	"pool.Transport.CancelRequest": "deprecated, as that of http.Transport",
 	"linger.Conn.Close":            "every Example of the package has it",
 	"linger.Conn.OnClosed":         "for pools that need to know more than a net.Conn tells",
