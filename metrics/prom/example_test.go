@@ -22,7 +22,8 @@ func Example() {
 	transport := &pool.Transport{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prom.NewCollector(transport.Stats, prom.Pool("payments")))
-	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 
 	// The pool is used …
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -40,7 +41,7 @@ func Example() {
 
 	// … and scraped.
 	scrape := httptest.NewRecorder()
-	http.DefaultServeMux.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
+	mux.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
 	for line := range strings.Lines(scrape.Body.String()) {
 		if strings.HasPrefix(line, "lastack_connection_acquires_total{") {
 			source, _, _ := strings.Cut(line, ",")
