@@ -12,9 +12,10 @@ var layers = [][]string{
 	{"internal"},
 	{"linger"},
 	{"metrics"},
-	{"metrics/debug", "metrics/otel", "metrics/prom"},
+	{"metrics/otel", "metrics/prom"},
 	{"internal/birth"}, // what a pool tells the dialer
 	{"dialer"},
+	{"metrics/debug"}, // shows what the doctor says (dialer.Diagnose) too
 	{"pool"},
 	{"pool/grpcpool"},
 	{"internal/nethttp"}, // puts pools to net/http's tests
@@ -80,6 +81,7 @@ var owners = map[string][]string{
 	"github.com/redis/go-redis":         {"examples/redis"},
 	"github.com/coder/websocket":        {"internal/websockettest"},
 	"github.com/cncf/xds":               {"internal/grpcinterop"},
+	"github.com/chromedp":               {"metrics/debug/internal/browsertest"},
 	"golang.org/x/sync":                 nil, // anybody
 	"golang.org/x/sys":                  nil,
 }
