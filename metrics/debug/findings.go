@@ -82,6 +82,19 @@ func (v *view) ofPool() []finding {
 			"Read the body before doing something slow with it, or the connection serves nobody else meanwhile.",
 		}, "leaks"})
 	}
+	var advised []string
+	for _, h := range s.Hosts {
+		if len(h.Advice()) > 0 {
+			advised = append(advised, h.Name)
+		}
+	}
+	if len(advised) > 0 {
+		f := finding{notice, "There is advice about " + advised[0], nil, "hosts"}
+		if n := len(advised) - 1; n > 0 {
+			f.matter += " and " + plural(n, "other host", "other hosts")
+		}
+		all = append(all, f)
+	}
 	return all
 }
 

@@ -60,7 +60,7 @@ func seconds(s float64) string {
 		return trim(s*1e6) + " µs"
 	case a < 1:
 		return trim(s*1e3) + " ms"
-	case a < 60:
+	case a < 120 && a != 60:
 		return trim(s) + " s"
 	case a < 2*3600:
 		return trim(s/60) + " min"
@@ -92,7 +92,7 @@ func part(share float64) string {
 	case percent > 0 && percent < 0.05:
 		return "< 0.1 %"
 	case percent > 99:
-		return strconv.FormatFloat(math.Floor(percent*100)/100, 'f', 2, 64) + " %"
+		return strconv.FormatFloat(math.Floor(percent*100+1e-6)/100, 'f', 2, 64) + " %"
 	default:
 		return strconv.FormatFloat(percent, 'f', 1, 64) + " %"
 	}

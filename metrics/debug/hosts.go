@@ -73,10 +73,10 @@ func (v *view) hostRow(h metrics.HostSnapshot) row {
 	for _, reason := range largest(h.Reasons, 2) {
 		ends.lines = append(ends.lines, "for "+reason)
 	}
-	advice := adviceFor(h)
+	advice := h.Advice()
 	r := row{cells: []cell{
 		name, cellOf(count(h.Busy)), cellOf(count(h.Resting)), waiting, cellOf(reuse(h.Reused, h.Leases)),
-		would, dialled, ends, cellOf(keepAlive(h.KeepAlive)), cellOf(advice...),
+		would, dialled, ends, cellOf(keepAlive(h.KeepAlive)), {lines: append([]string{""}, advice...)},
 	}}
 	if len(advice) > 0 || h.Ended[linger.LocalFirst] > 0 || h.Timeouts > 0 {
 		r.tone = notice
@@ -96,14 +96,6 @@ func keepAlive(k metrics.KeepAlive) string {
 	default:
 		return lasting(k.Timeout) + ", it says"
 	}
-}
-
-// adviceFor is what the accounts of a host suggest.
-func adviceFor(h metrics.HostSnapshot) []string {
-	if a, ok := any(h).(interface{ Advice() []string }); ok {
-		return a.Advice()
-	}
-	return nil
 }
 
 // leaks names the places in the program that keep connections from others.

@@ -64,7 +64,7 @@ func (w *htmlWriter) cell(col column, c cell, heads bool, t tone) {
 		w.open("a", "href", c.link)
 	}
 	for i, line := range c.lines {
-		if i == 0 {
+		if i == 0 || line == "" {
 			w.say(line)
 			continue
 		}

@@ -100,7 +100,7 @@ func (t *table) text(w *textWriter) {
 			} else {
 				fmt.Fprint(tw, marked(r.tone))
 			}
-			fmt.Fprint(tw, clean(strings.Join(c.short(), "; ")))
+			fmt.Fprint(tw, clean(strings.TrimSuffix(strings.Join(c.short(), "; "), "; ")))
 			if c.lane != nil {
 				fmt.Fprint(tw, c.lane.String())
 			}
@@ -109,8 +109,10 @@ func (t *table) text(w *textWriter) {
 	}
 	tw.Flush()
 	for _, r := range t.rows {
-		if c := r.cells[0]; len(c.short()) < len(c.lines) {
-			w.line("  %s: %s", clean(c.lines[0]), clean(strings.Join(c.lines[len(c.short()):], "; ")))
+		for _, c := range r.cells {
+			for _, line := range c.lines[len(c.short()):] {
+				w.line("  %s: %s", clean(r.cells[0].lines[0]), clean(line))
+			}
 		}
 	}
 	if t.more != "" {

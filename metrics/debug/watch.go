@@ -46,6 +46,14 @@ type sourceLook struct {
 	hasLives bool // the source keeps them
 }
 
+// What a [metrics.Meter] can say beyond its Snapshot.
+type (
+	reconciler interface {
+		Reconcile(context.Context) (metrics.Reconciliation, error)
+	}
+	chronicler interface{ Lives() []metrics.Life }
+)
+
 // A machineLook is what the machine looks like.
 type machineLook struct {
 	at     time.Time
@@ -133,19 +141,11 @@ func lookAt(ctx context.Context, s Source, history []sample) sourceLook {
 	l := sourceLook{name: s.Name, snapshot: s.Accounts.Snapshot()}
 	now := newSample(time.Now(), l.snapshot)
 	l.history = append(history[:len(history):len(history)], now)
-	switch a := s.Accounts.(type) {
-	case interface {
-		Reconcile(context.Context) (metrics.Reconciliation, error)
-	}:
+	if a, ok := s.Accounts.(reconciler); ok {
 		l.kernel, l.kernelErr = a.Reconcile(ctx)
 		l.asked = true
-	case interface {
-		Reconcile(context.Context) metrics.Reconciliation
-	}:
-		l.kernel = a.Reconcile(ctx)
-		l.asked = true
 	}
-	if a, ok := s.Accounts.(interface{ Lives() []metrics.Life }); ok {
+	if a, ok := s.Accounts.(chronicler); ok {
 		l.lives, l.hasLives = a.Lives(), true
 	}
 	return l

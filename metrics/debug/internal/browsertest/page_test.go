@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,63 +34,66 @@ const widerThanScreen = `[...document.querySelectorAll("body *")].filter(e => !e
 // sections are what every page has.
 var sections = []string{"act", "receipt", "now", "plots", "hosts", "whatif", "machine", "leaks", "lives"}
 
-// TestRenders opens the page in all its states, dark and light, wide and
-// narrow: everything is there, nothing is wider than the screen, and the
-// browser does not complain.
+// TestRenders opens the page in all its states and looks at it dark and light,
+// wide and narrow: everything is there, nothing is wider than the screen, what
+// is written can be read, and the browser does not complain.
 func TestRenders(t *testing.T) {
-	for _, state := range []struct {
-		name   string
-		config func() debug.Config
-	}{{"calm", calm}, {"trouble", trouble}, {"nothing", nothing}} {
-		url, server := serve(t, state.config())
-		for _, look := range []struct {
-			name   string
-			width  int64
-			scheme string
-		}{{"wide-light", 1280, "light"}, {"wide-dark", 1280, "dark"}, {"narrow-light", 400, "light"}, {"narrow-dark", 400, "dark"}} {
-			if state.name != "trouble" && look.name == "narrow-dark" {
-				continue
+	for name, config := range map[string]func() debug.Config{"calm": calm, "trouble": trouble, "nothing": nothing} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, server := serve(t, config())
+			b := open(t, url, screen(1280, "light")...)
+			b.until("the page is live", `document.getElementById("live").className === "on"`)
+			for _, id := range sections {
+				if !eval[bool](b, `document.querySelector("section#`+id+` h2") !== null`) {
+					t.Errorf("no section %q", id)
+				}
 			}
-			t.Run(state.name+"/"+look.name, func(t *testing.T) {
-				b := open(t, url, screen(look.width, look.scheme)...)
-				b.until("the page is live", `document.getElementById("live").className === "on"`)
-				for _, id := range sections {
-					if !eval[bool](b, `document.querySelector("section#`+id+` h2") !== null`) {
-						t.Errorf("no section %q", id)
-					}
+			for _, width := range []int64{1280, 400} {
+				for _, scheme := range []string{"light", "dark"} {
+					b.do(screen(width, scheme)...)
+					b.looksWell(width, scheme)
+					b.shoot(fmt.Sprintf("page-%s-%d-%s", name, width, scheme))
 				}
-				if wide := eval[[]string](b, widerThanScreen); len(wide) > 0 {
-					t.Errorf("wider than the screen of %d: %s", look.width, strings.Join(wide, "\n"))
-				}
-				if got := eval[int64](b, `document.documentElement.scrollWidth`); got > look.width {
-					t.Errorf("it scrolls sideways: it is %d wide on a screen of %d", got, look.width)
-				}
-				if dark := eval[bool](b, `getComputedStyle(document.body).backgroundColor.match(/\d+/g).reduce((a, b) => a + +b, 0) < 300`); dark != (look.scheme == "dark") {
-					t.Errorf("the background is dark: %v", dark)
-				}
-				b.shoot("page-" + state.name + "-" + look.name)
-				b.calm(server.URL)
-			})
-		}
+			}
+			b.calm(server.URL)
+		})
+	}
+}
+
+// looksWell fails the test if something cannot be seen on the screen.
+func (b *tab) looksWell(width int64, scheme string) {
+	b.t.Helper()
+	if wide := eval[[]string](b, widerThanScreen); len(wide) > 0 {
+		b.t.Errorf("wider than the screen of %d: %s", width, strings.Join(wide, "\n"))
+	}
+	if got := eval[int64](b, `document.documentElement.scrollWidth`); got > width {
+		b.t.Errorf("it scrolls sideways: it is %d wide on a screen of %d", got, width)
+	}
+	if dark := eval[bool](b, `getComputedStyle(document.body).backgroundColor.match(/\d+/g).reduce((a, b) => a + +b, 0) < 300`); dark != (scheme == "dark") {
+		b.t.Errorf("%s: the background is dark: %v", scheme, dark)
+	}
+	if found := eval[[]string](b, faint+`.map(e => e.outerHTML.slice(0, 150))`); len(found) > 0 {
+		b.t.Errorf("%s: too faint for what is behind it:\n%s", scheme, strings.Join(found, "\n"))
 	}
 }
 
 // TestAccessible: what is drawn has words, tables have headings, and every
 // heading is below one of the level above.
 func TestAccessible(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t, trouble())
 	b := open(t, url, screen(1280, "light")...)
 	for what, expression := range map[string]string{
-		"pictures without words":           `[...document.querySelectorAll("svg")].filter(e => !e.parentElement.closest("svg") && !e.getAttribute("aria-label") && e.getAttribute("aria-hidden") !== "true")`,
-		"tables without a caption":         `[...document.querySelectorAll("table")].filter(e => !e.caption?.textContent)`,
-		"columns without a scope":          `[...document.querySelectorAll("thead th")].filter(e => e.scope !== "col")`,
-		"rows without a heading":           `[...document.querySelectorAll("tbody tr")].filter(e => e.cells[0].scope !== "row")`,
-		"names that are not unique":        `[...document.querySelectorAll("[id]")].filter(e => document.querySelectorAll("#" + CSS.escape(e.id)).length > 1)`,
-		"sections without a name":          `[...document.querySelectorAll("section")].filter(e => !document.getElementById(e.getAttribute("aria-labelledby")))`,
-		"links to nowhere":                 `[...document.querySelectorAll("a[href^='#']")].filter(e => !document.querySelector(e.getAttribute("href")))`,
-		"styles that the policy forbids":   `[...document.querySelectorAll("[style]")]`,
-		"headings that skip a level":       `[...document.querySelectorAll("h1, h2, h3")].filter((e, i, all) => +e.localName[1] - (i ? +all[i - 1].localName[1] : 0) > 1)`,
-		"letters too faint for their back": faint,
+		"pictures without words":         `[...document.querySelectorAll("svg")].filter(e => !e.parentElement.closest("svg") && !e.getAttribute("aria-label") && e.getAttribute("aria-hidden") !== "true")`,
+		"tables without a caption":       `[...document.querySelectorAll("table")].filter(e => !e.caption?.textContent)`,
+		"columns without a scope":        `[...document.querySelectorAll("thead th")].filter(e => e.scope !== "col")`,
+		"rows without a heading":         `[...document.querySelectorAll("tbody tr")].filter(e => e.cells[0].scope !== "row")`,
+		"names that are not unique":      `[...document.querySelectorAll("[id]")].filter(e => document.querySelectorAll("#" + CSS.escape(e.id)).length > 1)`,
+		"sections without a name":        `[...document.querySelectorAll("section")].filter(e => !document.getElementById(e.getAttribute("aria-labelledby")))`,
+		"links to nowhere":               `[...document.querySelectorAll("a[href^='#']")].filter(e => !document.querySelector(e.getAttribute("href")))`,
+		"styles that the policy forbids": `[...document.querySelectorAll("[style]")]`,
+		"headings that skip a level":     `[...document.querySelectorAll("h1, h2, h3")].filter((e, i, all) => +e.localName[1] - (i ? +all[i - 1].localName[1] : 0) > 1)`,
 	} {
 		if found := eval[[]string](b, `(`+expression+`).map(e => e.outerHTML.slice(0, 150))`); len(found) > 0 {
 			t.Errorf("%s:\n%s", what, strings.Join(found, "\n"))
