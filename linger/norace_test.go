@@ -1,0 +1,5 @@
+//go:build !race
+
+package linger
+
+const slow = 1
