@@ -24,6 +24,15 @@ type Policy struct {
 	SparePeer bool
 }
 
+// RFC6455 is the Policy of a server that is to close first and to keep the
+// TIME_WAIT itself, as RFC 6455 section 7.1.1 wants it of a WebSocket server:
+// it can accept the same client port again all the same, while its client could
+// not connect from it. Each connection then ends as LocalFirst unless the client
+// was faster.
+//
+// The zero Policy lets a server close first too, and spares both sides.
+var RFC6455 = Policy{Fallback: Plain}
+
 // A Fallback is the way to end a connection whose peer does not close first.
 type Fallback uint8
 

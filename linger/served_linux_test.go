@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lastack/lastack/internal/netlab"
 )
 
@@ -137,4 +139,76 @@ func (r response) read(to netip.AddrPort, written *atomic.Int64) error {
 		}
 		<-timer.C
 	}
+}
+
+// TestKernelRFC6455: a server that says the last word of a close handshake and
+// closes first keeps the TIME_WAITs if its Policy says so. By default nobody does.
+func TestKernelRFC6455(t *testing.T) {
+	const n = 50
+	netlab.Run(t, func(lab *netlab.Lab) {
+		for _, tt := range []struct {
+			policy Policy
+			pays   int
+			want   Ending
+		}{
+			{RFC6455, n, LocalFirst},
+			{Policy{}, 0, FinReset},
+		} {
+			got := new(endings)
+			cl := &Closer{Policy: tt.policy, Ended: got.add}
+			inner, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := cl.Listener(inner)
+			for range n {
+				client, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := l.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				say(t, client, "close")
+				hear(t, c, "close")
+				say(t, c, "close")
+				c.Close()
+				hear(t, client, "close")
+				hearEOF(t, client)
+				client.Close()
+			}
+			l.Close()
+			if err := cl.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			addr := netip.MustParseAddrPort(l.Addr().String())
+			lab.Settle(t, addr, 10*time.Second)
+			if client, server := lab.TimeWaits(t, addr); client != 0 || server != tt.pays {
+				t.Errorf("%+v: TIME_WAIT: client %d, server %d, want 0 and %d", tt.policy, client, server, tt.pays)
+			}
+			if by := got.count(); by[tt.want] != n {
+				t.Errorf("%+v: %v, want %v", tt.policy, by, tt.want)
+			}
+		}
+	})
+}
+
+// A socket whose filter cannot be changed is closed plainly, since without ours
+// the reset would come too early.
+func TestServedWithoutFilter(t *testing.T) {
+	needKernel(t)
+	got := new(endings)
+	cl := &Closer{Ended: got.add}
+	c, client := accepted(t, cl)
+	c.raw.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1); err != nil {
+			t.Skip(err)
+		}
+	})
+	say(t, c, "last word")
+	c.Close()
+	hear(t, client, "last word")
+	hearEOF(t, client)
+	got.wantOne(t, cl, LocalFirst)
 }

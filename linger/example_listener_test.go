@@ -1,0 +1,214 @@
+package linger_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/lastack/lastack/linger"
+)
+
+// A tally counts the connections that a server has paid for.
+type tally struct{ ended, paid atomic.Int64 }
+
+func (t *tally) count(e linger.Ending) {
+	t.ended.Add(1)
+	if e == linger.LocalFirst {
+		t.paid.Add(1)
+	}
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d ended, %d TIME_WAITs", t.ended.Load(), t.paid.Load())
+}
+
+func listen() net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return l
+}
+
+var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintln(w, "hello over", r.Proto)
+})
+
+// ask makes one request.
+func ask(tr http.RoundTripper, url string) {
+	resp, err := (&http.Client{Transport: tr}).Get(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(string(body))
+}
+
+// A program that serves ends in this order: the server stops accepting,
+// finishes its requests and closes its connections; then the farewells come to
+// their ends; then the program may exit.
+func ExampleCloser_Listener() {
+	var tally tally
+	closer := &linger.Closer{Ended: tally.count}
+	l := closer.Listener(listen())
+
+	srv := &http.Server{Handler: hello}
+	go srv.Serve(l)
+	ask(new(http.Transport), "http://"+l.Addr().String())
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := closer.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(&tally)
+	// Output:
+	// hello over HTTP/1.1
+	// 1 ended, 0 TIME_WAITs
+}
+
+// TLS goes over the listener, not under it: the farewell begins when the layer
+// above has said its own goodbye (close_notify) and closes what lies below.
+func ExampleCloser_Listener_tls() {
+	var tally tally
+	closer := &linger.Closer{Ended: tally.count}
+
+	srv := httptest.NewUnstartedServer(hello)
+	srv.Listener.Close()
+	srv.Listener = closer.Listener(listen())
+	srv.EnableHTTP2 = true // over TLS, where it is negotiated
+	srv.StartTLS()         // or http.Server.ServeTLS with the listener
+	ask(srv.Client().Transport, srv.URL)
+
+	srv.Config.Shutdown(context.Background())
+	closer.Shutdown(context.Background())
+	fmt.Println(&tally)
+	// Output:
+	// hello over HTTP/2.0
+	// 1 ended, 0 TIME_WAITs
+}
+
+// HTTP/2 without TLS has a goodbye of its own, GOAWAY, which net/http's server
+// says when it is shut down.
+func ExampleCloser_Listener_plaintextHTTP2() {
+	var tally tally
+	closer := &linger.Closer{Ended: tally.count}
+	l := closer.Listener(listen())
+
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	srv := &http.Server{Handler: hello, Protocols: protocols}
+	go srv.Serve(l)
+	ask(&http.Transport{Protocols: protocols}, "http://"+l.Addr().String())
+
+	srv.Shutdown(context.Background())
+	closer.Shutdown(context.Background())
+	fmt.Println(&tally)
+	// Output:
+	// hello over HTTP/2.0
+	// 1 ended, 0 TIME_WAITs
+}
+
+// With gRPC, GracefulStop comes before the Closer's Shutdown.
+func ExampleCloser_Listener_grpc() {
+	var tally tally
+	closer := &linger.Closer{Ended: tally.count}
+	l := closer.Listener(listen())
+
+	srv := grpc.NewServer()
+	healthpb.RegisterHealthServer(srv, health.NewServer())
+	go srv.Serve(l)
+
+	cc, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cc.Close()
+	resp, err := healthpb.NewHealthClient(cc).Check(context.Background(), new(healthpb.HealthCheckRequest))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(resp.Status)
+
+	srv.GracefulStop()
+	closer.Shutdown(context.Background())
+	fmt.Println(&tally)
+	// Output:
+	// SERVING
+	// 1 ended, 0 TIME_WAITs
+}
+
+// A protocol with a goodbye of its own: the server says "we're done" and lets
+// the client close.
+func ExampleGoodbye_server() {
+	closer := new(linger.Closer)
+	l := closer.Listener(listen())
+	defer l.Close()
+
+	client := make(chan string)
+	go func() {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			log.Fatal(err)
+		}
+		word, _ := bufio.NewReader(c).ReadString('\n')
+		c.Close() // because the server is done
+		client <- word
+	}()
+
+	c, err := l.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ending, err := linger.Goodbye(context.Background(), c, func(c net.Conn) error {
+		_, err := fmt.Fprintln(c, "we're done")
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print("the client read: ", <-client)
+	fmt.Println("the connection ended:", ending)
+	// Output:
+	// the client read: we're done
+	// the connection ended: peer_first
+}
+
+// A side that has no more to say and reads on, as in a tunnel. It is then the
+// first to close.
+func ExampleConn_CloseWrite() {
+	client, server := pair()
+	var closer linger.Closer
+	conn := closer.Conn(client)
+	go func() {
+		io.Copy(server, server) // echoes until the end of file
+		server.Close()
+	}()
+
+	io.WriteString(conn, "hello")
+	conn.CloseWrite()
+	echo, err := io.ReadAll(conn)
+	fmt.Println(string(echo), err)
+	conn.Close()
+	closer.Shutdown(context.Background())
+	// Output: hello <nil>
+}
