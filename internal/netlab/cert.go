@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -51,5 +52,17 @@ func newCertificate(t testing.TB) certificate {
 		roots: x509.NewCertPool(),
 	}
 	c.roots.AppendCertsFromPEM(c.cert)
+	return c
+}
+
+// Certificate returns a new one for 127.0.0.1, ::1 and localhost, signed by
+// itself.
+func Certificate(t testing.TB) tls.Certificate {
+	t.Helper()
+	made := newCertificate(t)
+	c, err := tls.X509KeyPair(made.cert, made.key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return c
 }

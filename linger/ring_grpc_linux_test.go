@@ -1,0 +1,165 @@
+package linger_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lastack/lastack/internal/netlab"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
+)
+
+// A troupe is grpc-go's server in a host's place.
+type troupe struct {
+	testgrpc.UnimplementedTestServiceServer
+	*host
+}
+
+// UnaryCall answers as the host's ServeHTTP does: everybody at once.
+func (s *troupe) UnaryCall(ctx context.Context, in *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	n := s.arrived.Add(1)
+	if n == int64(party) {
+		close(s.all)
+	}
+	select {
+	case <-s.all:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s.sc.late && n%2 == 0 {
+		<-s.closing
+	}
+	s.answered.Add(1)
+	return &testgrpc.SimpleResponse{Payload: &testgrpc.Payload{Body: body(in.GetPayload().String())}}, nil
+}
+
+// gRPC's scenes. After MaxConnectionAge a client is told to leave; the age
+// counts from the start of the connection, so the first may have to leave
+// before the last has come, but not before it is answered.
+var scenesGRPC = []scene{{
+	name: "GracefulStop", late: true, shutdown: true,
+}, {
+	name: "MaxConnectionAge", lingers: true,
+}}
+
+func TestServerRingGRPC(t *testing.T) {
+	for _, sc := range scenesGRPC {
+		t.Run(sc.name, func(t *testing.T) {
+			netlab.Run(t, func(lab *netlab.Lab) {
+				ring(t, sc.name, []string{"grpc-go", "grpc-go TLS", "nginx"}, func(t *testing.T, guest string, ours bool) result {
+					return playGRPC(t, lab, sc, guest, ours)
+				})
+			})
+		})
+	}
+}
+
+func playGRPC(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) result {
+	h := newHost(t, lab, sc, ours)
+	var l net.Listener = h.l
+	if ours {
+		l = h.closer.Listener(l)
+	}
+	var opts []grpc.ServerOption
+	creds := insecure.NewCredentials()
+	if guest == "grpc-go TLS" {
+		cert := netlab.Certificate(t)
+		opts = append(opts, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
+		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
+	}
+	if sc.lingers {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: 300 * time.Millisecond, MaxConnectionAgeGrace: patience,
+		}))
+	}
+	srv := grpc.NewServer(opts...)
+	testgrpc.RegisterTestServiceServer(srv, &troupe{host: h})
+	h.shutdown = sync.OnceFunc(func() {
+		close(h.closing)
+		srv.GracefulStop()
+	})
+	go srv.Serve(l)
+	t.Cleanup(srv.Stop)
+
+	addr := h.addr
+	var nginx *netlab.Server
+	if guest == "nginx" {
+		nginx = lab.Start(t, netlab.NginxGRPC(h.addr), netlab.Config{})
+		addr = nginx.H2C
+	}
+	callers := newCallers(t, addr, creds)
+	h.await("all have called", func() bool { return h.arrived.Load() >= int64(party) })
+	if sc.shutdown {
+		h.shutdown()
+	}
+	if sc.lingers {
+		h.await("the server has ended its connections", func() bool { return h.kept() == 0 })
+	}
+	whole := callers.leave()
+	h.await("nothing is left but TIME_WAITs", func() bool { return h.open() == 0 })
+	h.shutdown()
+	if nginx != nil {
+		nginx.Stop()
+	}
+	h.awaitEndings()
+	return result{h.timeWaits(), h.dues() - whole, h.endings()}
+}
+
+// callers make one call each, on a connection each.
+type callers struct {
+	t     *testing.T
+	conns []*grpc.ClientConn
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	whole int
+}
+
+func newCallers(t *testing.T, addr netip.AddrPort, creds credentials.TransportCredentials) *callers {
+	c := &callers{t: t}
+	for i := range party {
+		cc, err := grpc.NewClient("passthrough:///"+addr.String(), grpc.WithTransportCredentials(creds))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cc.Close() })
+		c.conns = append(c.conns, cc)
+		c.wg.Go(func() { c.call(i) })
+	}
+	return c
+}
+
+func (c *callers) call(i int) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	in := &testgrpc.SimpleRequest{Payload: &testgrpc.Payload{Body: fmt.Append(nil, i)}}
+	out, err := testgrpc.NewTestServiceClient(c.conns[i]).UnaryCall(ctx, in)
+	if err != nil {
+		c.t.Errorf("call %d: %v", i, err)
+		return
+	}
+	if !bytes.Equal(out.GetPayload().GetBody(), body(in.GetPayload().String())) {
+		c.t.Errorf("call %d: other bytes came", i)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole++
+}
+
+func (c *callers) leave() int {
+	c.wg.Wait()
+	for _, cc := range c.conns {
+		cc.Close()
+	}
+	return c.whole
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package linger_test
+
+const underRace = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package linger_test
+
+// underRace: the race detector makes everything several times slower.
+const underRace = true
