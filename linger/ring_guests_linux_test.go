@@ -291,7 +291,7 @@ func newH2load(h *host, major int) guest {
 func (l *h2load) come() {
 	n := strconv.Itoa(party)
 	args := []string{"-t1", "-m1", "-c", n, "-n", n}
-	if l.h.sc.lingers { // its next request is due in an hour
+	if l.h.sc.lingers { // its next request is due in two seconds
 		args = []string{"-t1", "-m1", "-c", n, "-n", strconv.Itoa(2 * party), "--rps", "0.5"}
 	}
 	if l.major == 1 {
@@ -313,9 +313,6 @@ func (l *h2load) leave() int {
 	tally, err := netlab.ReadTally(netlab.H2load, l.printed.Bytes())
 	if err != nil {
 		l.h.t.Error(err)
-	}
-	if os.Getenv("RING_DEBUG") != "" {
-		l.h.t.Logf("%s", &l.printed)
 	}
 	return tally.Whole
 }
