@@ -11,7 +11,7 @@ import (
 // topLevel is all that a newcomer sees first.
 var topLevel = []string{
 	".ci", ".git", ".gitignore",
-	"LICENSE", "README.md",
+	"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
 	"go.mod", "go.sum", "go.work", "go.work.sum", "staticcheck.conf",
 	"dialer", "examples", "internal", "linger", "metrics", "pool",
 }
