@@ -23,7 +23,7 @@ import (
 	"github.com/lastack/lastack/metrics"
 )
 
-const conns = 200 // of each server
+const conns = 100 // of each server
 
 func main() { lab.Main(run) }
 
