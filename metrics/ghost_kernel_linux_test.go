@@ -41,7 +41,7 @@ func TestKernelNetHTTP(t *testing.T) {
 	netlab.Run(t, func(lab *netlab.Lab) {
 		near, far := time.Duration(0), 5*time.Millisecond
 		loads, length := []load{
-			{200, 20 * time.Millisecond, near, true},
+			{100, 20 * time.Millisecond, near, true},
 			{200, 20 * time.Millisecond, near, false},
 			{200, 10 * time.Millisecond, far, false},
 			{400, 20 * time.Millisecond, far, false},

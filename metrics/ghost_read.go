@@ -1,51 +1,60 @@
 package metrics
 
-// name gives s the names of the models.
-func (gs ghosts) name(s *Snapshot) {
-	s.WouldHave = make(map[string]uint64, len(gs)+1)
-	s.WouldDial = make(map[string]uint64, len(gs)+1)
-	s.WouldStand = make(map[string]uint64, len(gs)+1)
-	for _, m := range []map[string]uint64{s.WouldHave, s.WouldDial, s.WouldStand} {
-		m[PerRequest] = 0
-		for _, g := range gs {
-			m[g.name] = 0
-		}
-	}
-}
+// A result is what one model says: of PerRequest first, then of each ghost.
+type result struct{ have, dial, stand uint64 }
 
 // haunt fills in what the ghosts have to say. The hosts of s are there already.
 func (m *Meter) haunt(s *Snapshot, hosts map[string]*Host) {
-	if len(s.Hosts) == 0 {
+	if len(hosts) == 0 {
+		gs := newGhosts(m.Ghosts)
+		gs.tell(s, make([]result, len(gs)+1))
 		return
 	}
 	now := hosts[s.Hosts[0].Name].now()
 	curves := make([]WhatIf, curveSizes*len(s.Hosts))
 	m.feed.settle(now, func(gs ghosts) {
-		gs.name(s)
+		results, total := make([]result, len(gs)+1), make([]result, len(gs)+1)
 		for i := range s.Hosts {
 			h := &s.Hosts[i]
 			g := hosts[h.Name].ghost
-			gs.name(&h.Snapshot)
-			gs.read(g, &h.Snapshot, now)
+			g.read(results, now)
+			gs.tell(&h.Snapshot, results)
+			for j, r := range results {
+				total[j].have += r.have
+				total[j].dial += r.dial
+				total[j].stand += r.stand
+			}
 			if h.Multiplexed = hosts[h.Name].multiplexed.Load(); !h.Multiplexed {
 				h.Curve, curves = curves[:curveSizes:curveSizes], curves[curveSizes:]
 				g.curve.read(h.Curve, !g.leavesNone)
 			}
 		}
+		gs.tell(s, total)
 	})
 }
 
-// read fills in the results for one host.
-func (gs ghosts) read(h *hostGhost, s *Snapshot, now int64) {
-	s.WouldHave[PerRequest] = h.perRequest
-	s.WouldDial[PerRequest] = h.begun
-	s.WouldStand[PerRequest] = h.recent.read(now)
-	for i, g := range gs {
+// read fills in the results for h.
+func (h *hostGhost) read(results []result, now int64) {
+	results[0] = result{h.perRequest, h.begun, h.recent.read(now)}
+	for i := range h.parts {
 		p := &h.parts[i]
-		s.WouldHave[g.name] = p.closed
-		s.WouldDial[g.name] = p.dials
+		results[i+1] = result{have: p.closed, dial: p.dials}
 		if p.recent != nil {
-			s.WouldStand[g.name] = p.recent.read(now)
+			results[i+1].stand = p.recent.read(now)
 		}
+	}
+}
+
+// tell gives s the results, by name.
+func (gs ghosts) tell(s *Snapshot, results []result) {
+	s.WouldHave = make(map[string]uint64, len(results))
+	s.WouldDial = make(map[string]uint64, len(results))
+	s.WouldStand = make(map[string]uint64, len(results))
+	for i, r := range results {
+		name := PerRequest
+		if i > 0 {
+			name = gs[i-1].name
+		}
+		s.WouldHave[name], s.WouldDial[name], s.WouldStand[name] = r.have, r.dial, r.stand
 	}
 }

@@ -92,12 +92,10 @@ func (m *Meter) Snapshot() Snapshot {
 	}
 	total.Kernel = m.lastReconciliation()
 	hosts := m.known()
-	if len(hosts) == 0 {
-		newGhosts(m.Ghosts).name(&total)
-		return total
-	}
 	names := slices.Sorted(maps.Keys(hosts))
-	total.Hosts = make([]HostSnapshot, len(names))
+	if len(names) > 0 {
+		total.Hosts = make([]HostSnapshot, len(names))
+	}
 	for i, name := range names {
 		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot(), KeepAlive: hosts[name].keepAlive.read()}
 	}
@@ -108,7 +106,7 @@ func (m *Meter) Snapshot() Snapshot {
 	return total
 }
 
-// add adds the counts of h to those of s.
+// add adds the counts of h to those of s, but for what the ghosts say.
 func (s *Snapshot) add(h *Snapshot) {
 	s.Requests += h.Requests
 	s.Leases += h.Leases
@@ -133,10 +131,6 @@ func (s *Snapshot) add(h *Snapshot) {
 	s.Standing += h.Standing
 	addMap(s.Ended, h.Ended)
 	addMap(s.Reasons, h.Reasons)
-	addMap(s.WouldHave, h.WouldHave)
-	addMap(s.WouldDial, h.WouldDial)
-	addMap(s.WouldStand, h.WouldStand)
-
 	addMap(s.DialedBy, h.DialedBy)
 	theirs := h.histograms()
 	for i, mine := range s.histograms() {
