@@ -28,6 +28,7 @@ type Conn struct {
 	rested   bool   // it was resting when it left
 	timeWait bool   // TimeWait has been called
 	reason   string // the first that was given; or ""
+	missed   string // the reason for which the next dial is said to be; or ""
 
 	record
 }
@@ -72,7 +73,10 @@ func (c *Conn) Leave(reason string) {
 			h.countReason(Closed, -1)
 			fallthrough
 		case leaving:
-			h.gaps.correct(Closed, reason)
+			if c.missed == Closed {
+				c.missed = reason
+				h.gaps.correct(Closed, reason)
+			}
 		}
 		h.countReason(reason, 1)
 	}
@@ -88,6 +92,23 @@ func (c *Conn) Leave(reason string) {
 		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: serverCloses})
 	case !rested && endsExchange(reason):
 		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
+	}
+}
+
+// Retire says that the connection will be given to no further request, and why:
+// from now on it is missing, and dials are for it. It may still serve; [Conn.Leave]
+// is to follow when it does not.
+func (c *Conn) Retire(reason string) {
+	c.host.mu.Lock()
+	c.miss(reason)
+	c.host.mu.Unlock()
+}
+
+// miss has the next dial be for the connection. The host's mu must be held.
+func (c *Conn) miss(reason string) {
+	if c.missed == "" {
+		c.missed = reason
+		c.host.gaps.left(reason)
 	}
 }
 
@@ -111,7 +132,7 @@ func (c *Conn) leave() {
 			c.rested = true
 		}
 		c.left = h.moment()
-		h.gaps.left(cmp.Or(c.reason, Closed))
+		c.miss(cmp.Or(c.reason, Closed))
 		return
 	}
 }

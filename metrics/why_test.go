@@ -42,6 +42,12 @@ func TestWhy(t *testing.T) {
 	c.Leave(MaxAge) // it has been replaced
 	dial(AllBusy, AllBusy, nil)
 
+	last := dial(AllBusy, AllBusy, nil)
+	last.Retire(MaxRequests)
+	dial(AllBusy, MaxRequests, nil)
+	last.Leave(MaxRequests)
+	dial(AllBusy, AllBusy, nil)
+
 	d.Closing()
 	d.Ended(linger.PeerFirst, false)
 	d.Leave(GoAway) // known late
@@ -51,7 +57,7 @@ func TestWhy(t *testing.T) {
 	dial(Warm, Warm, nil)
 	dial(AllBusy, AllBusy, nil)
 
-	want := map[string]uint64{Cold: 1, AllBusy: 5, Spare: 1, Warm: 2, Asked: 1, Stale: 2, IdleTimeout: 1, MaxAge: 2, GoAway: 1, Closed: 1}
+	want := map[string]uint64{Cold: 1, AllBusy: 7, MaxRequests: 1, Spare: 1, Warm: 2, Asked: 1, Stale: 2, IdleTimeout: 1, MaxAge: 2, GoAway: 1, Closed: 1}
 	if got := m.Snapshot().DialedBy; !maps.Equal(got, want) {
 		t.Errorf("dialled by %v, want %v", got, want)
 	}

@@ -313,6 +313,9 @@ func (g *group) leaveLocked(c *conn, reason string) {
 	g.need.busy--
 	c.where = leaving
 	c.reason = reason
+	if reason != "" {
+		c.life.Retire(reason)
+	}
 }
 
 // removeLocked forgets c, which is closed. There may be room for another now:
