@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -120,23 +119,5 @@ func BenchmarkHost(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Host(name.Load().(string))
-	}
-}
-
-// All that exporters ask, of as many hosts as are counted apart.
-func BenchmarkSnapshot(b *testing.B) {
-	m := Meter{Ghosts: []Ghost{{Name: "before", MaxIdlePerHost: 10}}}
-	for i := range maxHosts {
-		h := m.Host(fmt.Sprint("host", i, ":443"))
-		for range 20 {
-			h.Lease(time.Now(), true)
-		}
-		for range 20 {
-			h.Return(time.Now(), time.Time{})
-		}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		m.Snapshot()
 	}
 }

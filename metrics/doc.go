@@ -61,7 +61,8 @@
 // Where a ghost cannot know, it claims nothing: for hosts whose connections
 // carry several requests at a time (HTTP/2, gRPC), for connections that it
 // still keeps, for requests whose connection the peer or a failure ended, and
-// for idle connections of a host whose server has been seen to close first.
+// for idle connections of a host whose server has been seen to close first, or
+// keeps them for less long than the model ([HostSnapshot.KeepAlive]).
 //
 // Over TLS it depends on the server what a connection leaves that the client
 // closes first, and no TIME_WAIT is claimed ([Host.TLS]): most servers answer

@@ -62,6 +62,7 @@ type ghostPart struct {
 
 // lease gives a request a connection, or makes it wait for one.
 func (g *ghost) lease(p *ghostPart) {
+	g.lose(p)
 	if p.idle.n > 0 {
 		g.idle.take(p)
 		p.requests.begun++
@@ -119,7 +120,7 @@ func (g *ghost) free(p *ghostPart) {
 		}
 		return
 	}
-	if p.idle.n >= g.maxIdlePerHost {
+	if g.lose(p); p.idle.n >= g.maxIdlePerHost {
 		p.close(g.now)
 		return
 	}
@@ -135,9 +136,24 @@ func (g *ghost) free(p *ghostPart) {
 // expire closes the oldest idle connection, which is of p. If its server closes
 // idle connections too, it may have done so before, so this one is not counted.
 func (g *ghost) expire(p *ghostPart) {
-	g.idle.drop()
+	n := p.idle.n
+	if g.lose(p); p.idle.n < n {
+		return // it is gone
+	}
+	g.idle.drop(p)
 	if !p.host.serverCloses {
 		p.close(g.now)
+	}
+}
+
+// lose takes from p the idle connections that its server has closed by now.
+func (g *ghost) lose(p *ghostPart) {
+	if p.idle.n == 0 {
+		return
+	}
+	kept := int64(p.host.keeps.read().Timeout)
+	for kept > 0 && p.idle.n > 0 && p.idle.oldest().since+kept <= g.now {
+		g.idle.drop(p)
 	}
 }
 

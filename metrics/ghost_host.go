@@ -6,7 +6,9 @@ type hostGhost struct {
 
 	dialTime     int64 // what the real pool's quicker dials take; 0: none yet
 	serverCloses bool  // its server has been seen to close idle connections
-	leavesNone   bool  // what is closed first here leaves no TIME_WAIT
+
+	keeps      *keepAlive // for how long the server keeps idle connections, as far as is known
+	leavesNone bool       // what is closed first here leaves no TIME_WAIT
 
 	spoiled int // returned connections that are of no use to any pool
 
@@ -31,7 +33,7 @@ func newGhosts(configured []Ghost) ghosts {
 
 // host returns a hostGhost for these ghosts.
 func (gs ghosts) host() *hostGhost {
-	h := &hostGhost{parts: make([]ghostPart, len(gs))}
+	h := &hostGhost{parts: make([]ghostPart, len(gs)), keeps: new(keepAlive)}
 	for i := range h.parts {
 		h.parts[i].host = h
 	}

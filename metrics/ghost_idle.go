@@ -70,9 +70,8 @@ func (l *idleList) oldest() *ghostPart {
 	return l.first
 }
 
-// drop takes its oldest connection from the first host, which must have one.
-func (l *idleList) drop() {
-	p := l.first
+// drop takes the oldest idle connection from p, which must have one.
+func (l *idleList) drop(p *ghostPart) {
 	l.n--
 	p.idle.n--
 	p.idle.head++

@@ -19,6 +19,7 @@ type reference struct {
 }
 
 type refHost struct {
+	of                 *hostGhost
 	dialTime, lastDial int64
 	running            []*refRequest // not ended, in order
 	waiting            []*refRequest // without a connection, in order
@@ -59,7 +60,7 @@ func (r *reference) String() string {
 
 func (r *reference) host(h *hostGhost) *refHost {
 	if r.hosts[h] == nil {
-		r.hosts[h] = new(refHost)
+		r.hosts[h] = &refHost{of: h}
 	}
 	return r.hosts[h]
 }
@@ -79,6 +80,7 @@ func (r *reference) step(e event) {
 	case leased:
 		q := &refRequest{began: r.now}
 		h.running = append(h.running, q)
+		r.lose(e.ghost)
 		if n := len(h.idle); n > 0 {
 			q.granted = true
 			since := h.idle[n-1]
@@ -136,6 +138,7 @@ func (r *reference) free(h *refHost) {
 		r.release(h, q)
 		return
 	}
+	r.lose(h.of)
 	if len(h.idle) >= max(0, r.maxIdlePerHost) {
 		h.closed++
 		return
@@ -149,11 +152,27 @@ func (r *reference) free(h *refHost) {
 
 func (r *reference) expireFirst() {
 	h := r.idle[0].host
+	if r.lose(h.of) {
+		return
+	}
 	r.idle = r.idle[1:]
 	h.idle = h.idle[1:]
 	if !h.serverCloses {
 		h.closed++
 	}
+}
+
+// lose forgets what the server has closed, and says whether there was any.
+func (r *reference) lose(of *hostGhost) bool {
+	h, kept := r.host(of), int64(of.keeps.read().Timeout)
+	if kept == 0 {
+		return false
+	}
+	gone := func(i refIdle) bool { return i.host == h && i.since+kept <= r.now }
+	n := len(r.idle)
+	r.idle = slices.DeleteFunc(r.idle, gone)
+	h.idle = slices.DeleteFunc(h.idle, func(since int64) bool { return since+kept <= r.now })
+	return len(r.idle) < n
 }
 
 func (r *reference) advance(now int64) {

@@ -72,6 +72,43 @@ func TestGhost(t *testing.T) {
 	}
 }
 
+// TestGhostKeepAlive has the server keep idle connections for 30 seconds.
+func TestGhostKeepAlive(t *testing.T) {
+	for _, tt := range []struct {
+		name, events  string // as above, and 5 lets five seconds pass
+		closed, dials uint64
+	}{
+		{"the server closes them first", "LLRR+", 0, 2},
+		{"so others are dialled", "LLRR+LLRR+", 0, 4},
+		{"before that they are used", "LLRR5LLRR5LLRR", 0, 2},
+		{"what is surplus is closed as ever", "LLLRRR+LLLRRR", 2, 6},
+		{"only those that are old enough go", "LLRR5555LRLRLR555LLRR", 0, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gs := newGhosts(nil)
+			h, now := gs.host(), int64(0)
+			h.keeps.n.Store(-int64(30 * time.Second))
+			for _, c := range tt.events {
+				now += ms
+				switch c {
+				case 'L':
+					gs.step(event{now, h, leased})
+				case 'R':
+					gs.step(event{now, h, returned})
+				case '5':
+					now += int64(5 * time.Second)
+				case '+':
+					now += int64(time.Minute)
+				}
+			}
+			gs.advance(now + int64(time.Hour))
+			if p := &h.parts[0]; p.closed != tt.closed || p.dials != tt.dials || p.idle.n != 0 || gs[0].idle.n != 0 {
+				t.Errorf("closed %d, dials %d, %d idle; want %d, %d, 0", p.closed, p.dials, p.idle.n, tt.closed, tt.dials)
+			}
+		})
+	}
+}
+
 func TestGhostIdleInAll(t *testing.T) {
 	gs := newGhosts(nil)
 	var hosts []*hostGhost
@@ -158,7 +195,11 @@ func TestGhostAgainstReference(t *testing.T) {
 		gs := randomGhosts(rng)
 		var hosts []*hostGhost
 		for range 1 + rng.IntN(80) {
-			hosts = append(hosts, gs.host())
+			h := gs.host()
+			if rng.IntN(3) == 0 {
+				h.keeps.n.Store(1 + rng.Int64N(200*ms))
+			}
+			hosts = append(hosts, h)
 		}
 		gap := 1 + rng.Int64N(5*ms)
 		service, dial := gap*int64(1+rng.IntN(8*len(hosts))), 1+rng.Int64N(40*ms)

@@ -63,6 +63,7 @@ func (m *Meter) Host(name string) *Host {
 		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
 	h := &Host{name: name, meter: m, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
+	h.ghost.keeps = &h.keepAlive
 	more := maps.Clone(hosts)
 	if more == nil {
 		more = make(map[string]*Host)
