@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lastack/lastack/internal/cputime"
 )
 
 // The ledger alone: the host is multiplexed, so no ghost is fed.
@@ -18,8 +20,9 @@ func BenchmarkLedger(b *testing.B) {
 	}
 }
 
-// The ledger and the ghosts, with one that is configured, and the curve: when
-// the ghosts have what is needed, and when they must dial for most requests.
+// The ledger of a request, as in BenchmarkLedgerOfRequest, with the ghosts and
+// the curve: when the ghosts have what is needed, and when they must dial for
+// most requests. What the ghosts do for a request in their own time is included.
 func BenchmarkGhosts(b *testing.B) {
 	for _, bb := range []struct {
 		name   string
@@ -35,18 +38,26 @@ func BenchmarkGhosts(b *testing.B) {
 			m := Meter{Ghosts: bb.ghosts}
 			h := m.Host("h:443")
 			h.DialDone(Dial{Total: time.Microsecond})
+			c := h.Born(true)
+			at := time.Now()
 			b.ReportAllocs()
+			used := cputime.Used()
 			for n := 0; b.Loop(); n++ {
 				if n%bb.burst > 0 {
 					continue
 				}
 				for range bb.burst {
-					h.Lease(time.Now(), true)
+					at = at.Add(10 * time.Microsecond)
+					h.Lease(at, true)
+					c.Leased(at)
 				}
 				for range bb.burst {
-					h.Return(time.Now(), time.Time{})
+					leased := at
+					at = at.Add(10 * time.Microsecond)
+					h.Return(at, leased)
 				}
 			}
+			b.ReportMetric(float64(cputime.Used()-used)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
