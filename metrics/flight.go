@@ -220,6 +220,8 @@ func (c *Conn) tale() Life {
 		Dialed: c.dialed,
 		Reason: c.reason,
 		Ending: c.ending,
+
+		TimeWait: c.timeWait,
 	}
 	until := cmp.Or(c.closed, c.gone)
 	if c.gone != 0 {

@@ -20,6 +20,7 @@ type Life struct {
 	Dialed   string         `json:"dialed"`         // why it was dialled
 	Reason   string         `json:"reason"`         // why it left; "" while it serves
 	Ending   linger.Ending  `json:"ending"`         // how it ended, once Gone is set
+	TimeWait bool           `json:"time_wait"`      // the kernel was seen to hold a TIME_WAIT for it
 	Uses     []Use          `json:"uses,omitempty"` // the newest, the oldest first; bounded
 }
 

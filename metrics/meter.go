@@ -73,6 +73,9 @@ func (m *Meter) Host(name string) *Host {
 	return h
 }
 
+// Accounts returns m: a Meter stands where something is asked for that has one.
+func (m *Meter) Accounts() *Meter { return m }
+
 func (m *Meter) known() map[string]*Host {
 	if p := m.hosts.Load(); p != nil {
 		return *p

@@ -217,6 +217,15 @@ func (t *Transport) Stats() metrics.Snapshot {
 	return t.cfg.meter.Snapshot()
 }
 
+// Accounts returns the Meter that counts: t.Meter, or t's own. It is nil if a
+// field of t cannot be used.
+func (t *Transport) Accounts() *metrics.Meter {
+	if t.init() != nil {
+		return nil
+	}
+	return t.cfg.meter
+}
+
 // Warm opens connections to the host of url, handshakes included, as many as
 // there are fewer than n at rest, or as the limits allow, and returns when that
 // is done, or the first error. On HTTP/2 too n means connections, not requests.

@@ -21,6 +21,9 @@ var wellKnown = []string{
 // in a dot is all methods of a type.
 var noExample = map[string]string{
 	"metrics.Host.":                "the package's Example shows how to record",
+	"metrics.Meter.Accounts":       "for package metricstest, which has Examples",
+	"pool.Transport.Accounts":      "for package metricstest, which has Examples",
+	"grpcpool.ClientConn.Accounts": "for package metricstest, which has Examples",
 	"metrics.Conn.":                "the package's Example shows how to record",
 	"otel.Exporter.Dialed":         "for a Meter to call",
 	"otel.Exporter.Ended":          "for a Meter to call",

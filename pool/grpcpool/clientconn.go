@@ -189,6 +189,9 @@ func (p *ClientConn) Conn() *grpc.ClientConn {
 	return p.own
 }
 
+// Accounts returns the Meter that counts: Config.Meter, or the pool's own.
+func (p *ClientConn) Accounts() *metrics.Meter { return p.config.Meter }
+
 // Stats returns the accounts of the Meter.
 func (p *ClientConn) Stats() metrics.Snapshot { return p.config.Meter.Snapshot() }
 
