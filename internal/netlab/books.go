@@ -18,6 +18,7 @@ import (
 // processes leave in the same namespace is not mistaken for ours.
 type books struct {
 	mu    sync.Mutex
+	diag  *sockdiag.Conn
 	conns map[ends]*entry // the last connection between two addresses
 	wrong []string        // what cannot come right any more
 	waits int             // TIME_WAITs that we have seen, of all
@@ -39,6 +40,17 @@ type entry struct {
 // after the ending was reported is looked for every half second.
 const booksWait = 5 * time.Second
 
+// openBooks opens them before the test begins, which may look for descriptors that
+// it leaves open.
+func openBooks(t testing.TB) *books {
+	t.Helper()
+	diag, err := sockdiag.Open()
+	if err != nil {
+		t.Fatalf("netlab: %v", err)
+	}
+	return &books{diag: diag}
+}
+
 // note takes in an event of a connection.
 func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 	if !local.IsValid() || !remote.IsValid() {
@@ -57,6 +69,9 @@ func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 	switch what {
 	case witness.Ended:
 		e.ended = true
+		if s, found := b.find(where); !e.timeWait && (!found || s.State == sockdiag.LastAck) {
+			delete(b.conns, where) // a TIME_WAIT that is there later is that of the next connection
+		}
 	case witness.Forgotten:
 		e.forgotten = true
 	case witness.TimeWait:
@@ -68,7 +83,7 @@ func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 		if e.metered {
 			b.meter++
 		}
-		if !b.held(where) {
+		if s, found := b.find(where); !found || !isTimeWait(s) {
 			b.wrong = append(b.wrong, fmt.Sprintf("a TIME_WAIT was seen that the kernel does not hold: %v", where))
 		}
 	case witness.Metered:
@@ -86,15 +101,10 @@ func zoneless(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// held reports whether the kernel holds a TIME_WAIT between the addresses.
-func (b *books) held(where ends) bool {
-	diag, err := sockdiag.Open()
-	if err != nil {
-		return false
-	}
-	defer diag.Close()
-	sock, found, err := diag.Find(where.local, where.remote)
-	return err == nil && found && isTimeWait(sock)
+// find asks the kernel for the socket between the addresses. The mu must be held.
+func (b *books) find(where ends) (sockdiag.Socket, bool) {
+	s, found, err := b.diag.Find(where.local, where.remote)
+	return s, found && err == nil
 }
 
 // isTimeWait reports whether the kernel counts the socket as a TIME_WAIT. It

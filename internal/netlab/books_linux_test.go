@@ -71,7 +71,7 @@ func TestBooks(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			Run(t, func(lab *Lab) {
-				b := new(books)
+				b := openBooks(t)
 				witness.Hear(func(e witness.Event, local, remote netip.AddrPort) { tt.cheat(b, e, local, remote) })
 				closeFirst(t, func(c *net.TCPConn) net.Conn { return plain.Conn(c) })
 				closeFirst(t, func(c *net.TCPConn) net.Conn { return c }) // somebody else's
@@ -92,6 +92,33 @@ func TestBooks(t *testing.T) {
 	}
 }
 
+// What comes after a connection of ours between the same addresses is not taken
+// for ours.
+func TestBooksOfTurnover(t *testing.T) {
+	Run(t, func(lab *Lab) {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var cl linger.Closer
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 20000}}
+		closeFirstOver(t, d, l, func(c *net.TCPConn) net.Conn {
+			conn := cl.Conn(c)
+			conn.PresetFinReset()
+			conn.Tell(linger.Complete)
+			return conn
+		})
+		if err := cl.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeFirstOver(t, d, l, func(c *net.TCPConn) net.Conn { return c })
+		if client, _ := lab.TimeWaits(t, netip.MustParseAddrPort(l.Addr().String())); client != 1 {
+			t.Errorf("%d TIME_WAITs, want that of the second", client)
+		}
+	})
+}
+
 // closeFirst leaves a TIME_WAIT behind a connection.
 func closeFirst(t *testing.T, wrap func(*net.TCPConn) net.Conn) {
 	t.Helper()
@@ -100,7 +127,13 @@ func closeFirst(t *testing.T, wrap func(*net.TCPConn) net.Conn) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c, err := net.Dial("tcp4", l.Addr().String())
+	closeFirstOver(t, net.Dialer{}, l, wrap)
+}
+
+// closeFirstOver makes a connection, and closes it before its peer does.
+func closeFirstOver(t *testing.T, d net.Dialer, l net.Listener, wrap func(*net.TCPConn) net.Conn) {
+	t.Helper()
+	c, err := d.DialContext(t.Context(), "tcp4", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

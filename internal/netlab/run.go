@@ -34,7 +34,7 @@ func Run(t *testing.T, f func(lab *Lab), opts ...Option) {
 	}
 	t.Cleanup(func() { writeVerdict(t, path) })
 	enter(t, append(defaults[:len(defaults):len(defaults)], opts...))
-	b := new(books)
+	b := openBooks(t)
 	witness.Hear(b.note)
 	f(new(Lab))
 	b.check(t)
