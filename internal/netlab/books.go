@@ -32,8 +32,8 @@ func (e ends) String() string { return fmt.Sprintf("%v to %v", e.local, e.remote
 
 // An entry is what is known of a connection.
 type entry struct {
-	ended, forgotten, timeWait, metered bool
-	counted                             int
+	wrapped, ended, forgotten, timeWait, metered bool
+	counted                                      int
 }
 
 // booksWait is how long a count may lag behind the kernel: a TIME_WAIT that comes
@@ -67,6 +67,8 @@ func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 	}
 	e := b.conns[where]
 	switch what {
+	case witness.Wrapped:
+		e.wrapped = true
 	case witness.Ended:
 		e.ended = true
 		if s, found := b.find(where); !e.timeWait && (!found || s.State == sockdiag.LastAck) {
@@ -89,6 +91,13 @@ func (b *books) note(what witness.Event, local, remote netip.AddrPort) {
 	case witness.Metered:
 		e.metered = true
 	case witness.Counted:
+		if !e.wrapped {
+			// A Meter is told by somebody who closes connections himself.
+			if s, found := b.find(where); !found || !isTimeWait(s) {
+				b.wrong = append(b.wrong, fmt.Sprintf("a TIME_WAIT was counted that the kernel does not hold: %v", where))
+			}
+			return
+		}
 		b.count++
 		if e.counted++; e.counted > 1 || !e.timeWait || !e.metered {
 			b.wrong = append(b.wrong, fmt.Sprintf("a TIME_WAIT was counted that nobody has seen, or twice: %v", where))

@@ -68,6 +68,12 @@ func TestBooks(t *testing.T) {
 				b.note(witness.Counted, local, remote)
 			}
 		}, []string{"counted that nobody has seen", "Meters have counted 1"}},
+		{"counted of nothing", func(b *books, e witness.Event, local, remote netip.AddrPort) {
+			b.note(e, local, remote)
+			if e == witness.TimeWait {
+				b.note(witness.Counted, local, netip.AddrPortFrom(remote.Addr(), 1))
+			}
+		}, []string{"counted that the kernel does not hold"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			Run(t, func(lab *Lab) {

@@ -158,13 +158,10 @@ func TestUnmanagedIsFound(t *testing.T) {
 
 // Whatever the accounts say, the kernel is asked as well.
 func TestKernelIsAsked(t *testing.T) {
-	m := new(metrics.Meter)
-	if _, ok := any(m).(reconciler); !ok {
-		t.Skip("a Meter does not ask the kernel")
-	}
 	if runtime.GOOS != "linux" {
 		t.Skip("the kernel does not tell")
 	}
+	m := new(metrics.Meter)
 	srv := serve(t)
 	got := try(t, func(t testing.TB) {
 		NoTimeWait(t, m)
