@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -23,23 +24,20 @@ type Exporter struct {
 	limit  table.Limit
 
 	observed     []observed
-	recorded     map[string]recorded // by name; without those left out
 	registration metric.Registration
+	recorders
 
-	sets sync.Map // series → metric.MeasurementOption, made once; as many as there are series
+	mu      sync.Mutex                         // limit has one of its own, which may be taken while mu is held
+	sets    map[table.Destination]*sets        // guarded by mu; as many as limit lets apart
+	targets atomic.Pointer[map[string]*target] // by host; replaced, never changed, with mu held
 }
 
 // An observed instrument is read when the metrics are collected.
 type observed struct {
 	row   *table.Metric
+	index int                      // in Exporter.observed
 	count metric.Int64Observable   // nil for a Gauge
 	gauge metric.Float64Observable // nil for all else
-}
-
-// A recorded instrument is told what the pool's Meter observes.
-type recorded struct {
-	row *table.Metric
-	metric.Float64Histogram
 }
 
 // New makes the instruments with a Meter of provider and has them read from
@@ -63,7 +61,8 @@ func New(provider metric.MeterProvider, source func() metrics.Snapshot, opts ...
 	for _, o := range opts {
 		o(&set)
 	}
-	e := &Exporter{source: source, recorded: make(map[string]recorded)}
+	e := &Exporter{source: source, sets: make(map[table.Destination]*sets)}
+	e.targets.Store(new(map[string]*target))
 	e.limit.Max = set.maxHosts
 	if set.pool != "" {
 		e.pool = []attribute.KeyValue{attribute.String(table.PoolName, set.pool)}
@@ -94,7 +93,7 @@ func New(provider metric.MeterProvider, source func() metrics.Snapshot, opts ...
 // which is not observed but recorded.
 func (e *Exporter) instrument(meter metric.Meter, m *table.Metric) (metric.Observable, error) {
 	unit, help := metric.WithUnit(m.Unit), metric.WithDescription(m.Help)
-	o := observed{row: m}
+	o := observed{row: m, index: len(e.observed)}
 	var err error
 	switch m.Kind {
 	case table.Counter:
@@ -105,7 +104,7 @@ func (e *Exporter) instrument(meter metric.Meter, m *table.Metric) (metric.Obser
 		o.gauge, err = meter.Float64ObservableGauge(m.Name, unit, help)
 	case table.Histogram:
 		h, err := meter.Float64Histogram(m.Name, unit, help, metric.WithExplicitBucketBoundaries(m.Bounds...))
-		e.recorded[m.Name] = recorded{m, h}
+		*e.recorders.of(m.Name) = h
 		return nil, err
 	}
 	if err != nil {
@@ -122,28 +121,52 @@ func (e *Exporter) instrument(meter metric.Meter, m *table.Metric) (metric.Obser
 // for nothing. The error is the provider's.
 func (e *Exporter) Shutdown(context.Context) error { return e.registration.Unregister() }
 
-// observe is called for each collection.
+// A point is what is observed of one series.
+type point struct {
+	*observed
+	n       float64
+	options []metric.ObserveOption
+}
+
+// observe is called for each collection. It ends early if that is given up.
 func (e *Exporter) observe(ctx context.Context, to metric.Observer) error {
 	s := e.source()
-	groups := e.limit.Groups(s.Hosts)
-	for _, o := range e.observed {
-		var at table.Destination
-		each := func(value string, n float64) {
-			set := e.set(series{o.row, at, value})
-			if o.gauge != nil {
-				to.ObserveFloat64(o.gauge, n, set)
-			} else {
-				to.ObserveInt64(o.count, int64(n), set)
-			}
+	for _, p := range e.points(&s) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		o.row.Whole(&s, each)
-		for i := range groups {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			at = groups[i].Destination
-			o.row.Numbers(&groups[i], each)
+		if p.gauge != nil {
+			to.ObserveFloat64(p.gauge, p.n, p.options...)
+		} else {
+			to.ObserveInt64(p.count, int64(p.n), p.options...)
 		}
 	}
 	return nil
 }
+
+func (e *Exporter) points(s *metrics.Snapshot) []point {
+	groups := e.limit.Groups(s.Hosts)
+	points := make([]point, 0, (len(groups)+1)*pointsPerHost)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var o *observed
+	var of *sets
+	add := func(value string, n float64) { points = append(points, point{o, n, of.get(o, value)}) }
+	of = e.setsOf(table.Destination{})
+	for i := range e.observed {
+		o = &e.observed[i]
+		o.row.Whole(s, add)
+	}
+	for g := range groups {
+		of = e.setsOf(groups[g].Destination)
+		for i := range e.observed {
+			o = &e.observed[i]
+			o.row.Numbers(&groups[g], add)
+		}
+	}
+	return points
+}
+
+// pointsPerHost is what is common; more make room for themselves.
+const pointsPerHost = 40

@@ -10,32 +10,57 @@ import (
 	"github.com/lastack/lastack/metrics/internal/table"
 )
 
-// A series is what one metric has attributes for.
-type series struct {
-	row *table.Metric
-	table.Destination
-	value string // of the metric's own attribute
-}
-
-// set returns the attributes of k.
-func (e *Exporter) set(k series) metric.MeasurementOption {
-	set, ok := e.sets.Load(k)
-	if !ok {
-		set, _ = e.sets.LoadOrStore(k, metric.WithAttributeSet(e.attributes(k)))
-	}
-	return set.(metric.MeasurementOption)
-}
-
-func (e *Exporter) attributes(k series) attribute.Set {
+// attributes returns those of a series: of the pool, of the destination for
+// metrics that have one, and the metric's own.
+func (e *Exporter) attributes(perHost bool, d table.Destination, own ...attribute.KeyValue) attribute.Set {
 	all := slices.Clone(e.pool)
-	if k.row.PerHost() {
-		all = append(all, attribute.String(table.ServerAddress, k.Address))
-		if port, err := strconv.Atoi(k.Port); err == nil {
+	if perHost {
+		all = append(all, attribute.String(table.ServerAddress, d.Address))
+		if port, err := strconv.Atoi(d.Port); err == nil {
 			all = append(all, attribute.Int(table.ServerPort, port))
 		}
 	}
-	if k.row.Attribute != "" {
-		all = append(all, attribute.String(k.row.Attribute, k.value))
+	return attribute.NewSet(append(all, own...)...)
+}
+
+// sets are the attributes of what is observed of one destination, made when they
+// are first asked for.
+type sets struct {
+	e *Exporter
+	table.Destination
+	rows [][]valueSet // as Exporter.observed
+}
+
+// A valueSet is the attributes of one series.
+type valueSet struct {
+	value   string // of the metric's own attribute
+	options []metric.ObserveOption
+}
+
+// setsOf returns the attributes of a destination. e.mu must be held, also while
+// they are used.
+func (e *Exporter) setsOf(d table.Destination) *sets {
+	s := e.sets[d]
+	if s == nil {
+		s = &sets{e: e, Destination: d, rows: make([][]valueSet, len(e.observed))}
+		e.sets[d] = s
 	}
-	return attribute.NewSet(all...)
+	return s
+}
+
+// get returns the attributes of an instrument's series. The values of an
+// attribute are few, so they are looked through.
+func (s *sets) get(o *observed, value string) []metric.ObserveOption {
+	for _, k := range s.rows[o.index] {
+		if k.value == value {
+			return k.options
+		}
+	}
+	var own []attribute.KeyValue
+	if o.row.Attribute != "" {
+		own = append(own, attribute.String(o.row.Attribute, value))
+	}
+	options := []metric.ObserveOption{metric.WithAttributeSet(s.e.attributes(o.row.PerHost(), s.Destination, own...))}
+	s.rows[o.index] = append(s.rows[o.index], valueSet{value, options})
+	return options
 }
