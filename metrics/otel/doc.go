@@ -56,7 +56,13 @@
 //	lastack.counterfactual.dials               counter  by lastack.model
 //	lastack.leaks                              counter  by lastack.leak.kind: abandoned, late
 //	lastack.server.keepalive_timeout           gauge  by lastack.source: header, observed
+//	lastack.host.time_wait.created             counter  of the system, as the next two
+//	lastack.host.time_wait.standing            gauge  by lastack.socket.owner: pool, other
+//	lastack.host.time_wait.reconciled          gauge
 //	lastack.host.ephemeral_port.limit          gauge  of the system; Linux only
+//
+// Those of lastack.host.time_wait are what the kernel has said when
+// [metrics.Meter.Reconcile] asked it last; they are not there before.
 //
 // grpc-go has instruments of its own, grpc.*, for calls and connections, which
 // its package stats/opentelemetry switches on. They are not repeated here.

@@ -42,6 +42,7 @@ func full() metrics.Snapshot {
 	}
 	host := metrics.HostSnapshot{Name: "example.com:443", Snapshot: s, KeepAlive: metrics.KeepAlive{Timeout: 5 * time.Second}}
 	s.Hosts = []metrics.HostSnapshot{host}
+	s.Kernel = metrics.Reconciliation{Checked: true, Agrees: true, Created: 9, Counts: true, Ours: 1, Others: 8}
 	return s
 }
 
@@ -116,6 +117,8 @@ func TestEverything(t *testing.T) {
 		`lastack_open_connections{lastack_connection_state="leaving",lastack_pool_name="payments",` + host + `}`:                     1,
 		`lastack_counterfactual_time_wait_standing{lastack_model="per_request",lastack_pool_name="payments",` + host + `}`:           50,
 		`lastack_connection_left_total{lastack_leave_reason="goaway",lastack_pool_name="payments",` + host + `}`:                     1,
+		`lastack_host_time_wait_standing{lastack_pool_name="payments",lastack_socket_owner="other"}`:                                 8,
+		`lastack_host_time_wait_created_total{lastack_pool_name="payments"}`:                                                         9,
 	} {
 		if n, ok := got[series]; !ok || n != want {
 			t.Errorf("%s is %v (%v), want %v", series, n, ok, want)

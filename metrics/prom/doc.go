@@ -44,7 +44,13 @@
 //	lastack_counterfactual_dials_total              counter    by lastack_model
 //	lastack_leaks_total                             counter    by lastack_leak_kind: abandoned, late
 //	lastack_server_keepalive_timeout_seconds        gauge      by lastack_source: header, observed
+//	lastack_host_time_wait_created_total            counter    of the system, as the next two
+//	lastack_host_time_wait_standing                 gauge      by lastack_socket_owner: pool, other
+//	lastack_host_time_wait_reconciled               gauge
 //	lastack_host_ephemeral_port_limit               gauge      of the system; Linux only
+//
+// Those of lastack_host_time_wait are what the kernel has said when
+// [metrics.Meter.Reconcile] asked it last; they are not there before.
 //
 // What the pool has spared is no metric. It is
 //

@@ -1,9 +1,11 @@
 package prom_test
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/lastack/lastack/dialer"
 	"github.com/lastack/lastack/internal/netlab"
 	"github.com/lastack/lastack/linger"
+	"github.com/lastack/lastack/metrics"
 	"github.com/lastack/lastack/metrics/prom"
 	"github.com/lastack/lastack/pool"
 )
@@ -22,18 +25,29 @@ import (
 func TestTimeWait(t *testing.T) {
 	netlab.Run(t, func(lab *netlab.Lab) {
 		const conns = 20
-		for name, policy := range map[string]linger.Policy{
-			"plain":   {Wait: -1, Fallback: linger.Plain},
-			"default": {},
+		for i, test := range []struct {
+			policy linger.Policy
+			want   int
+		}{
+			{linger.Policy{Wait: -1, Fallback: linger.Plain}, conns},
+			{linger.Policy{}, 0},
 		} {
-			var wg sync.WaitGroup
-			var together sync.WaitGroup
+			var wg, together sync.WaitGroup
 			together.Add(conns)
-			server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				together.Done()
 				together.Wait() // so that there are so many connections
 			}))
-			tr := &pool.Transport{Dialer: &dialer.Dialer{Linger: &linger.Closer{Policy: policy}}}
+			// Each has a port of its own: the TIME_WAITs of one are not the other's.
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(9000+i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Listener.Close()
+			server.Listener = l
+			server.Start()
+			meter := new(metrics.Meter)
+			tr := &pool.Transport{Meter: meter, Dialer: &dialer.Dialer{Linger: &linger.Closer{Policy: test.policy}}}
 			r := prometheus.NewPedanticRegistry()
 			r.MustRegister(prom.NewCollector(tr.Stats))
 			for range conns {
@@ -45,15 +59,21 @@ func TestTimeWait(t *testing.T) {
 			}
 			addr := netip.MustParseAddrPort(server.Listener.Addr().String())
 			lab.Settle(t, addr, 10*time.Second)
+			if _, err := meter.Reconcile(t.Context()); err != nil {
+				t.Error(err)
+			}
 			kernel, _ := lab.TimeWaits(t, addr)
 			server.Close()
 
-			if want := map[string]int{"plain": conns}[name]; kernel != want {
-				t.Errorf("%s: %d TIME_WAIT, want %d: the test shows nothing", name, kernel, want)
+			if kernel != test.want {
+				t.Errorf("%+v: %d TIME_WAIT, want %d: the test shows nothing", test.policy, kernel, test.want)
 			}
 			compare(t, r, map[string]float64{
 				"lastack_time_wait_created_total{" + labels(server):                                            float64(kernel),
 				`lastack_counterfactual_time_wait_created_total{lastack_model="per_request",` + labels(server): conns,
+				"lastack_time_wait_standing{" + labels(server):                                                 float64(kernel),
+				"lastack_host_time_wait_reconciled{}":                                                          1,
+				`lastack_host_time_wait_standing{lastack_socket_owner="pool"}`:                                 float64(kernel),
 				"lastack_host_ephemeral_port_limit{}":                                                          1000,
 			})
 		}

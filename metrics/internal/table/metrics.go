@@ -197,6 +197,39 @@ var Metrics = []*Metric{
 	},
 
 	{
+		Name: "lastack.host.time_wait.created", Kind: Counter, Unit: "{socket}",
+		Help: "TIME_WAIT sockets that the kernel has created in this network namespace since the pool's beginning, for anybody, as of the last reconciliation.",
+		whole: func(s *metrics.Snapshot, y yield) {
+			if s.Kernel.Checked && s.Kernel.Counts {
+				y("", float64(s.Kernel.Created))
+			}
+		},
+	},
+	{
+		Name: "lastack.host.time_wait.standing", Kind: Gauge, Unit: "{socket}",
+		Help:      "TIME_WAIT sockets of this network namespace, the pool's and others', as of the last reconciliation.",
+		Attribute: "lastack.socket.owner", Values: []string{"pool", "other"},
+		whole: func(s *metrics.Snapshot, y yield) {
+			if s.Kernel.Checked {
+				y("pool", float64(s.Kernel.Ours))
+				y("other", float64(s.Kernel.Others))
+			}
+		},
+	},
+	{
+		Name: "lastack.host.time_wait.reconciled", Kind: Gauge, Unit: "{agreement}",
+		Help: "Whether the kernel agreed with the pool's count of TIME_WAIT sockets when it was asked last: 1 or 0.",
+		whole: func(s *metrics.Snapshot, y yield) {
+			if s.Kernel.Checked {
+				agrees := 0.0
+				if s.Kernel.Agrees {
+					agrees = 1
+				}
+				y("", agrees)
+			}
+		},
+	},
+	{
 		Name: "lastack.host.ephemeral_port.limit", Kind: Gauge, Unit: "{port}",
 		Help: "Local ports that this system has for connections from one of its addresses to one destination.",
 		whole: func(_ *metrics.Snapshot, y yield) {

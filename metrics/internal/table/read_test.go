@@ -134,7 +134,7 @@ func TestHistograms(t *testing.T) {
 }
 
 // The system's ports do not depend on what the pool does.
-func TestWhole(t *testing.T) {
+func TestPorts(t *testing.T) {
 	m := Lookup("lastack.host.ephemeral_port.limit")
 	m.Whole(&metrics.Snapshot{}, func(_ string, n float64) {
 		if n < 1 || n > 65535 {
@@ -143,6 +143,31 @@ func TestWhole(t *testing.T) {
 	})
 	if m.PerHost() || !Lookup("lastack.requests").PerHost() {
 		t.Error("PerHost is wrong")
+	}
+}
+
+// What the kernel was not asked for is not there, rather than zero.
+func TestKernel(t *testing.T) {
+	const created, standing, reconciled = "lastack.host.time_wait.created", "lastack.host.time_wait.standing", "lastack.host.time_wait.reconciled"
+	for _, test := range []struct {
+		kernel metrics.Reconciliation
+		want   map[string]map[string]float64
+	}{
+		{metrics.Reconciliation{}, nil},
+		{metrics.Reconciliation{Checked: true, Counts: true, Agrees: true, Created: 7, Ours: 2, Others: 3}, map[string]map[string]float64{
+			created: {"": 7}, standing: {"pool": 2, "other": 3}, reconciled: {"": 1},
+		}},
+		{metrics.Reconciliation{Checked: true, Created: 7, Ours: 2}, map[string]map[string]float64{
+			standing: {"pool": 2, "other": 0}, reconciled: {"": 0}, // an old kernel counts too late
+		}},
+	} {
+		for _, name := range []string{created, standing, reconciled} {
+			got := make(map[string]float64)
+			Lookup(name).Whole(&metrics.Snapshot{Kernel: test.kernel}, func(attribute string, n float64) { got[attribute] = n })
+			if !maps.Equal(got, test.want[name]) {
+				t.Errorf("%+v: %s is %v, want %v", test.kernel, name, got, test.want[name])
+			}
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ func full() metrics.Snapshot {
 	}
 	host := metrics.HostSnapshot{Name: "example.com:443", Snapshot: s, KeepAlive: metrics.KeepAlive{Timeout: 5 * time.Second}}
 	s.Hosts = []metrics.HostSnapshot{host}
+	s.Kernel = metrics.Reconciliation{Checked: true, Agrees: true, Created: 9, Counts: true, Ours: 1, Others: 8}
 	return s
 }
 
@@ -170,6 +171,7 @@ func TestValues(t *testing.T) {
 	observe(r, "example.com:443")
 	const host = "lastack.pool.name=payments,server.address=example.com,server.port=443"
 	check(t, r.values(t), map[string]float64{
+		"lastack.host.time_wait.reconciled{lastack.pool.name=payments}":                                                                        1,
 		"http.client.open_connections{http.connection.state=idle," + host + "}":                                                                2,
 		"http.client.open_connections{http.connection.state=active," + host + "}":                                                              3,
 		"http.client.active_requests{" + host + "}":                                                                                            4,

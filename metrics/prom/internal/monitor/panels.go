@@ -62,6 +62,7 @@ func panels() []panel {
 				{"sum(@lastack.time_wait.standing@" + some + ")", "this pool"},
 				{"sum by (lastack_model) (@lastack.counterfactual.time_wait.standing@" + some + ")", "{{lastack_model}}"},
 				{"max(@lastack.host.ephemeral_port.limit@)", "ports for one destination"},
+				{`max by (instance) (@lastack.host.time_wait.standing@{lastack_pool_name=~"$pool",lastack_socket_owner="other"})`, "others' on {{instance}}"},
 			},
 		},
 		{

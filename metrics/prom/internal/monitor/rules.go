@@ -95,6 +95,14 @@ func rules() []rule {
 			summary:  "{{ $value | humanizePercentage }} of the dials to {{ $labels.server_address }} fail.",
 			advice:   "The errors that the requests get name the cause, and for ports what to do.",
 		},
+		{
+			name:     "LastackNotReconciled",
+			expr:     "@lastack.host.time_wait.reconciled@ == 0",
+			wait:     "10m",
+			severity: "info",
+			summary:  "The kernel has other TIME_WAIT sockets than the pool counts.",
+			advice:   "The Snapshot's Kernel.Why says which. It is a defect of the accounts, not of the connections: please report it.",
+		},
 	}
 	for i := range all {
 		all[i].expr = promql(all[i].expr)
