@@ -41,6 +41,8 @@ var noExample = map[string]string{
 	"dialer.Report.RunningOut":     "in the Example of Diagnose",
 	"dialer.PortRange.Contains":    "in the Example of PortRange",
 	"dialer.PortRange.Len":         "in the Example of PortRange",
+	"debug.Page.Close":             "in the Example of New",
+	"debug.Func.Snapshot":          "in the Example of Func",
 }
 
 // Whoever reads go doc alone sees how each thing is used: every package-level

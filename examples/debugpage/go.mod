@@ -1,0 +1,3 @@
+module github.com/lastack/lastack/examples/debugpage
+
+go 1.26.0
