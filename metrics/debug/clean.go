@@ -20,6 +20,9 @@ const (
 func clean(s string) string { return cleanTo(maxString, s) }
 
 func cleanTo(most int, s string) string {
+	if len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return s // as nearly all are
+	}
 	var b strings.Builder
 	n := 0
 	for _, r := range s {

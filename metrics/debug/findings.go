@@ -29,7 +29,7 @@ func (v *view) findings() section {
 // untrue are reasons not to believe the rest.
 func (v *view) untrue() []finding {
 	var all []finding
-	if k := v.source.kernel; k.Checked && !k.Agrees {
+	if k := v.source.kernel.says; k.Checked && !k.Agrees {
 		all = append(all, finding{urgent, "The kernel contradicts the accounts: " + k.Why, []string{
 			"Do not rely on the receipt. Keep the JSON form of this page and report it as a defect.",
 		}, "receipt"})

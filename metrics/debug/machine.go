@@ -1,8 +1,10 @@
 package debug
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/lastack/lastack/dialer"
@@ -16,6 +18,10 @@ func (v *view) sockets() section {
 			"A TIME_WAIT belongs to no process any more. A CLOSE_WAIT is a connection that the peer has closed and its program has not.",
 	}
 	r := v.machine.report
+	if errors.Is(v.machine.err, errors.ErrUnsupported) {
+		s.blocks = []block{note("Not available on this system: its sockets can only be listed on Linux.")}
+		return s
+	}
 	if v.machine.err != nil {
 		s.blocks = append(s.blocks, verdict{calm, "Not all is known: " + v.machine.err.Error()})
 	}
@@ -26,6 +32,9 @@ func (v *view) sockets() section {
 		return s
 	}
 	s.blocks = append(s.blocks, v.census(), v.destinations())
+	if p := v.comingFree(); p != nil {
+		s.blocks = append(s.blocks, p)
+	}
 	s.blocks = append(s.blocks, fold{"Processes, kernel settings and counters", []block{holders(r), settings("Kernel settings", r.Settings),
 		settings("Counted by the kernel so far", r.Counters)}})
 	for _, g := range r.Unread {
@@ -53,8 +62,12 @@ var stateHelp = map[string]string{
 
 func (v *view) census() block {
 	states := v.machine.report.Sockets
+	ours := v.source.kernel.sockets.Ours
 	t := &table{caption: "Sockets by state", titled: true, class: "census", columns: []column{
-		{"state", "", false}, {"sockets", "How many there are now.", true}, {"", "", false},
+		{"state", "", false},
+		{"all", "How many there are now, whoever made them.", true},
+		{"this pool's", "Of those, the ends of this pool's connections. All others are another's, its servers' ends on the same machine included.", true},
+		{"which are", "", false},
 	}}
 	for _, name := range slices.SortedFunc(maps.Keys(states), func(a, b string) int {
 		if states[a] != states[b] {
@@ -62,13 +75,41 @@ func (v *view) census() block {
 		}
 		return slices.Compare([]byte(a), []byte(b))
 	}) {
-		help := stateHelp[name]
-		if k := v.source.kernel; name == "time_wait" && k.Checked {
-			help = fmt.Sprintf("%s ours, %s others'. %s", count(k.Ours), count(k.Others), help)
+		mine := "–"
+		if ours != nil {
+			mine = count(ours[name])
 		}
-		t.rows = append(t.rows, row{cells: []cell{cellOf(name), cellOf(count(states[name])), cellOf(help)}})
+		t.rows = append(t.rows, row{cells: []cell{cellOf(name), cellOf(count(states[name])), cellOf(mine), cellOf(stateHelp[name])}})
 	}
 	return t
+}
+
+// comingFree is when the TIME_WAITs will have ended, or nil if there is none.
+func (v *view) comingFree() *plot {
+	const minute = 60
+	h := v.source.kernel.sockets.Remaining
+	if h.Count == 0 || len(h.Counts) != len(h.Bounds)+1 {
+		return nil
+	}
+	p := &plot{
+		id: "plot-free", title: "When the ports of the TIME_WAITs come free", kind: bars, to: minute, value: short,
+		about: "All TIME_WAITs of this network namespace, by how long they still stand. What holds ports beyond a NAT may do so for longer.",
+	}
+	s := series{
+		name: "TIME_WAITs", class: "c3", help: "How many end within each stretch of time from now.", total: count(h.Count),
+		points: []point{{0, math.NaN()}},
+	}
+	for i, bound := range h.Bounds {
+		if bound <= minute {
+			s.points = append(s.points, point{bound, float64(h.Counts[i])})
+		}
+	}
+	p.series = []series{s}
+	for at := 0; at <= minute; at += 15 {
+		p.ticks = append(p.ticks, tick{float64(at), seconds(float64(at))})
+	}
+	p.ticks[0].label = "now"
+	return p
 }
 
 func (v *view) destinations() block {

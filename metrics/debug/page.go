@@ -32,8 +32,8 @@ type Source struct {
 	Accounts Accounts
 }
 
-// Accounts are what a [metrics.Meter] keeps. If they have its methods
-// Reconcile and Lives too, the page shows what those return.
+// Accounts are what a [metrics.Meter] keeps. If they have its methods Reconcile,
+// Census and Lives too, the page shows what those return.
 type Accounts interface {
 	Snapshot() metrics.Snapshot
 }

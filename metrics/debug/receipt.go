@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -90,14 +91,14 @@ func (v *view) receipt() section {
 
 // reconciled says whether the kernel agrees.
 func (v *view) reconciled() block {
-	k := v.source.kernel
+	k, err := v.source.kernel.says, v.source.kernel.err
 	switch {
-	case !v.source.asked:
+	case !v.source.kernel.can:
 		return verdict{calm, "Kernel check: not available for these accounts. Give the Meter itself as the Source for it."}
-	case v.source.kernelErr != nil:
-		return verdict{notice, "Kernel check: it could not be asked: " + v.source.kernelErr.Error()}
-	case !k.Checked:
+	case errors.Is(err, errors.ErrUnsupported) || err == nil && !k.Checked:
 		return verdict{calm, "Kernel check: not available on this system. The count is as careful as it can be there."}
+	case err != nil:
+		return verdict{notice, "Kernel check: it could not be asked: " + err.Error()}
 	case !k.Agrees:
 		return verdict{urgent, "Kernel check: it does NOT agree: " + k.Why + ". Do not rely on the numbers above."}
 	}

@@ -118,6 +118,7 @@ type (
 		Snapshot    metrics.Snapshot        `json:"snapshot"`
 		Kernel      *metrics.Reconciliation `json:"reconciliation,omitempty"`
 		KernelError string                  `json:"reconciliation_error,omitempty"`
+		Sockets     metrics.Sockets         `json:"sockets,omitzero"`
 		Lives       []metrics.Life          `json:"lives,omitempty"`
 		History     []sampleData            `json:"history"`
 	}
@@ -142,11 +143,11 @@ func (l *look) data() data {
 	}
 	for _, s := range l.sources {
 		one := sourceData{Name: s.name, Snapshot: s.snapshot, Lives: s.lives}
-		if s.asked {
-			one.Kernel = &s.kernel
+		if s.kernel.can {
+			one.Kernel, one.Sockets = &s.kernel.says, s.kernel.sockets
 		}
-		if s.kernelErr != nil {
-			one.KernelError = s.kernelErr.Error()
+		if s.kernel.err != nil {
+			one.KernelError = s.kernel.err.Error()
 		}
 		for _, k := range s.history {
 			one.History = append(one.History, sampleData{

@@ -38,12 +38,18 @@ type sourceLook struct {
 	snapshot metrics.Snapshot
 	history  []sample // the last is of now
 
-	kernel    metrics.Reconciliation
-	kernelErr error
-	asked     bool // the source can be held against the kernel
+	kernel kernelLook
 
 	lives    []metrics.Life
 	hasLives bool // the source keeps them
+}
+
+// A kernelLook is what the kernel says of one source.
+type kernelLook struct {
+	can     bool // the source can be held against the kernel
+	says    metrics.Reconciliation
+	err     error
+	sockets metrics.Sockets // of all, and which are the source's
 }
 
 // What a [metrics.Meter] can say beyond its Snapshot.
@@ -51,12 +57,14 @@ type (
 	reconciler interface {
 		Reconcile(context.Context) (metrics.Reconciliation, error)
 	}
+	censor interface {
+		Census(context.Context) (metrics.Sockets, error)
+	}
 	chronicler interface{ Lives() []metrics.Life }
 )
 
 // A machineLook is what the machine looks like.
 type machineLook struct {
-	at     time.Time
 	report dialer.Report
 	err    error
 }
@@ -69,11 +77,12 @@ type watcher struct {
 	history [][]sample // of each source
 	last    *look
 	machine machineLook
-	rest    time.Time // when the kernel may be asked again
+	kernel  []kernelLook // of each source
+	rest    time.Time    // when the kernel may be asked again
 }
 
 func newWatcher(c Config) *watcher {
-	w := &watcher{config: c, since: time.Now(), history: make([][]sample, len(c.Sources))}
+	w := &watcher{config: c, since: time.Now(), history: make([][]sample, len(c.Sources)), kernel: make([]kernelLook, len(c.Sources))}
 	for i, s := range c.Sources {
 		k, ok := s.Accounts.(past.Keeper)
 		if !ok {
@@ -123,37 +132,47 @@ func (w *watcher) sample() {
 }
 
 func (w *watcher) look(ctx context.Context) *look {
-	l := &look{since: w.since}
-	for i, s := range w.config.Sources {
-		l.sources = append(l.sources, lookAt(ctx, s, w.history[i]))
-	}
 	if now := time.Now(); !now.Before(w.rest) {
-		w.machine = diagnose(ctx, w.config.Diagnose)
+		w.askKernel(ctx)
 		took := time.Since(now)
 		w.rest = now.Add(max(diagnoseEvery, took*diagnoseShare))
 	}
-	l.machine = w.machine
+	l := &look{since: w.since, machine: w.machine}
+	for i, s := range w.config.Sources {
+		l.sources = append(l.sources, lookAt(s, w.history[i], w.kernel[i]))
+	}
 	l.at = time.Now()
 	return l
 }
 
-func lookAt(ctx context.Context, s Source, history []sample) sourceLook {
-	l := sourceLook{name: s.Name, snapshot: s.Accounts.Snapshot()}
+// askKernel asks it about the machine and about each source.
+func (w *watcher) askKernel(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, diagnoseWithin)
+	defer cancel()
+	report, err := w.config.Diagnose(ctx)
+	w.machine = machineLook{report: report, err: err}
+	for i, s := range w.config.Sources {
+		var k kernelLook
+		if a, ok := s.Accounts.(reconciler); ok {
+			k.can = true
+			k.says, k.err = a.Reconcile(ctx)
+		}
+		if a, ok := s.Accounts.(censor); ok {
+			k.sockets, _ = a.Census(ctx) // Diagnose says why
+		}
+		w.kernel[i] = k
+	}
+}
+
+func lookAt(s Source, history []sample, kernel kernelLook) sourceLook {
+	l := sourceLook{name: s.Name, snapshot: s.Accounts.Snapshot(), kernel: kernel}
 	now := newSample(time.Now(), l.snapshot)
 	l.history = append(history[:len(history):len(history)], now)
-	if a, ok := s.Accounts.(reconciler); ok {
-		l.kernel, l.kernelErr = a.Reconcile(ctx)
-		l.asked = true
+	if k := l.snapshot.Kernel; !kernel.can && k.Checked { // somebody else asks for it
+		l.kernel.can, l.kernel.says = true, k
 	}
 	if a, ok := s.Accounts.(chronicler); ok {
 		l.lives, l.hasLives = a.Lives(), true
 	}
 	return l
-}
-
-func diagnose(ctx context.Context, f func(context.Context) (dialer.Report, error)) machineLook {
-	ctx, cancel := context.WithTimeout(ctx, diagnoseWithin)
-	defer cancel()
-	report, err := f(ctx)
-	return machineLook{at: time.Now(), report: report, err: err}
 }
