@@ -63,7 +63,7 @@ var stateHelp = map[string]string{
 func (v *view) census() block {
 	states := v.machine.report.Sockets
 	ours := v.source.kernel.sockets.Ours
-	t := &table{caption: "Sockets by state", titled: true, class: "census", columns: []column{
+	t := &table{caption: "Sockets by state", titled: true, class: "cards census", columns: []column{
 		{"state", "", false},
 		{"all", "How many there are now, whoever made them.", true},
 		{"this pool's", "Of those, the ends of this pool's connections. All others are another's, its servers' ends on the same machine included.", true},

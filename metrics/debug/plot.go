@@ -244,6 +244,9 @@ func (p *plot) grid(top float64) []float64 {
 			break
 		}
 	}
+	if p.kind == areas || p.kind == bars {
+		step = max(step, 1) // they show how many, and there is no half
+	}
 	for y := step; y <= top && len(at) < 12; y += step {
 		at = append(at, y)
 	}
