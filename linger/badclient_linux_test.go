@@ -150,3 +150,84 @@ func (b badClient) hold(t *testing.T, lab *netlab.Lab, policy Policy) {
 		}
 	}
 }
+
+// TestKernelServedCrossing: FINs that cross in flight leave no TIME_WAIT on the
+// side of the server either.
+func TestKernelServedCrossing(t *testing.T) {
+	const n = 20
+	netlab.Run(t, func(lab *netlab.Lab) {
+		inner, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := netip.MustParseAddrPort(inner.Addr().String())
+		got := new(endings)
+		cl := &Closer{Policy: Policy{Wait: 200 * time.Millisecond}, Ended: got.add}
+		l := cl.Listener(inner)
+		var both []net.Conn
+		for range n {
+			client, err := net.Dial("tcp4", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			both = append(both, c, client)
+		}
+		remove := lab.BlackHole(t, server)
+		for _, c := range both {
+			c.Close()
+		}
+		if s := lab.States(t, server); s.Client.By[sockdiag.FinWait1] != n || s.Server.By[sockdiag.FinWait1] != n {
+			t.Errorf("before either FIN has come: %v", s)
+		}
+		remove()
+		if err := cl.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		paid := 0
+		netlab.Eventually(t, 45*time.Second, "the server has given up", func() bool {
+			s := lab.States(t, server).Server
+			paid = max(paid, s.TimeWaits())
+			return len(s.By) == 0
+		})
+		if paid != 0 {
+			t.Errorf("the server had %d TIME_WAITs; %v", paid, got.count())
+		}
+	})
+}
+
+// TestKernelServed6: the socket filter sees the same over IPv6.
+func TestKernelServed6(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		inner, err := net.Listen("tcp6", "[::1]:0")
+		if err != nil {
+			t.Skip(err)
+		}
+		server := netip.MustParseAddrPort(inner.Addr().String())
+		got := new(endings)
+		cl := &Closer{Ended: got.add}
+		l := cl.Listener(inner)
+		client, err := net.Dial("tcp6", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		say(t, c, enough)
+		c.Close()
+		hearEnough(t, client)
+		netlab.Eventually(t, 10*time.Second, "the server waits for the client", func() bool {
+			return lab.States(t, server).Server.By[sockdiag.FinWait1] == 1
+		})
+		client.Close()
+		got.wantOne(t, cl, FinReset)
+		if s := lab.States(t, server); len(s.Server.By)+len(s.Client.By) != 0 {
+			t.Errorf("after both have closed: %v", s)
+		}
+	})
+}

@@ -16,11 +16,14 @@ type client struct {
 }
 
 // follow returns the peer's client.
-func (c *Conn) follow() *client {
+func (c *Conn) follow(raw syscall.RawConn) *client {
 	if !c.served {
 		return nil
 	}
 	cl := &client{began: time.Now()}
+	if info, err := sockopt.ReadInfo(raw); err == nil {
+		cl.acked = info.Acked
+	}
 	if c.sending {
 		cl.heard = cl.began
 	}
@@ -35,8 +38,8 @@ func (cl *client) sent() {
 }
 
 // wait returns w, or wayWait if the client is still sending.
-func (cl *client) wait(w way) way {
-	if cl == nil || w != wayFinAwait && w != wayAbort || cl.heard.IsZero() {
+func (cl *client) wait(w way, fact Fact) way {
+	if cl == nil || cl.heard.IsZero() || fact == Broken || w != wayFinAwait && w != wayAbort {
 		return w
 	}
 	if now := time.Now(); now.Sub(cl.heard) < quietMoment && now.Sub(cl.began) < maxSending {

@@ -75,7 +75,8 @@ func (cl *Closer) doneWaiting() {
 }
 
 // Shutdown waits until every connection that was closed has ended and has been
-// reported. It closes no connection itself, and the Closer stays usable.
+// reported. It closes no connection itself, and the Closer stays usable: who
+// owns the connections closes them first, as a server does in its own Shutdown.
 //
 // If ctx ends first, Shutdown returns an error that wraps its cause and says
 // how many farewells it did not wait for; they go on within their bounds.

@@ -29,6 +29,53 @@
 //     or unacknowledged, or where the connection is broken anyhow.
 //  5. Close, and say so ([LocalFirst]).
 //
+// # Servers
+//
+// A server speaks last, and nobody answers what it said. Its client's kernel
+// may have acknowledged it, and yet a proxy or the client may not have read it,
+// so no fact makes a reset safe but one: that the client has closed, too. On a
+// connection that [Closer.Listener] has accepted, steps 3 and 5 are therefore
+// this, under the default Policy and on Linux:
+//
+//		the server                              its client
+//
+//		ESTABLISHED  ◄─ ACK ───────────────────  has the last word (1)
+//		FIN_WAIT_1   ── FIN ──────────────────►  CLOSE_WAIT, reads to the end
+//		FIN_WAIT_1      (deaf)  ◄─ ACK ────────  (2)
+//		FIN_WAIT_1   ◄─ FIN, ACK ──────────────  closes: LAST_ACK
+//		CLOSED       ── RST ──────────────────►  CLOSED (3)
+//
+//	 1. FIN waits until the client's kernel has acknowledged everything, because
+//	    what is lost later would not be sent again. A client that closes by
+//	    itself meanwhile, as one does that has been told "Connection: close",
+//	    close_notify or GOAWAY, is the first to close (PeerFirst). A client that
+//	    reads slowly is followed for a minute as long as it reads at all.
+//	 2. A socket filter drops what only acknowledges, so that the kernel, which
+//	    resets when the FIN is acknowledged (TCP_LINGER2 < 0), does so no sooner
+//	    than the client's own FIN brings the acknowledgement, or data that
+//	    nobody will read. No descriptor is held and no goroutine runs for that,
+//	    and it goes on when the process has ended.
+//	 3. Neither side keeps a TIME_WAIT (FinReset). A client that does not close
+//	    has the FIN sent to it again, for Policy.Wait, three seconds and eight
+//	    round trips; then the server's kernel forgets it without a word, and the
+//	    client reads on undisturbed. FINs that cross end the same way.
+//
+// A client that is still sending at the close is read from until it has been
+// quiet for a moment, for half a second at most, since a reset for what comes
+// after the FIN could make it miss the response. One that sends more than is
+// read away gets FIN at once, and the reset after that time.
+//
+// The price is a round trip: a response that ends with the connection, as in
+// HTTP/1.0, ends when the acknowledgement of its last byte has come back.
+// A client that half-closes after the server's close, and has not read all yet,
+// is reset like one that closes. Linux keeps what it has received, and HAProxy
+// was seen to lose nothing; another kernel may.
+//
+// Under [RFC6455], or any other Policy with Plain, the server pays. Under Abort
+// the reset comes as soon as everything is acknowledged, and the server vouches.
+//
+// # What is reported
+//
 // How a connection has ended is looked up in the kernel afterwards, so
 // that LocalFirst is reported when, and only when, a TIME_WAIT stands; except
 // on platforms where the kernel does not tell, where it is assumed.
@@ -53,6 +100,7 @@
 // connection without facts is judged by. Elsewhere a connection leaves no
 // TIME_WAIT when the peer closes first, or when the Policy allows a reset of a
 // connection whose exchange is known to be complete; the rest is LocalFirst.
+// Accepted connections are closed as without this package, and counted.
 // Where a socket can't be duplicated (Windows) nothing waits for the peer.
 //
 // # Concurrency

@@ -22,6 +22,8 @@ const (
 	// FinReset means that this side sent its FIN first, and the kernel reset
 	// the connection once the peer's kernel had acknowledged it. The peer's
 	// application read a clean end of file; neither side keeps a TIME_WAIT.
+	// On a connection that a Listener has accepted the reset comes when the
+	// peer has closed too, or not at all if it never does.
 	FinReset
 
 	// Aborted means that this side reset the connection. Neither side keeps a

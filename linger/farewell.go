@@ -86,7 +86,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 
 	pat := mayWait
 	poll := c.firstPoll()
-	client := c.follow()
+	client := c.follow(raw)
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
 		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
@@ -101,7 +101,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 		if err != nil {
 			info = sockopt.Info{}
 		}
-		if w := client.wait(c.choose(policy, info, fact, pat)); w != wayWait {
+		if w := client.wait(c.choose(policy, info, fact, pat), fact); w != wayWait {
 			if fact == Underway && pat == hasWaited {
 				fact = Abandoned
 			}

@@ -135,8 +135,8 @@ func (c *Conn) leave() error {
 		pat = mustNotWait
 	}
 	w := c.choose(p, info, c.told(), pat)
-	if pat == mayWait {
-		w = c.follow().wait(w)
+	if c.sending && pat == mayWait && (w == wayFinAwait || w == wayAbort) {
+		w = wayWait
 	}
 	hurried := false
 	if w == wayWait {

@@ -2,13 +2,24 @@ package linger
 
 import "net"
 
-// Listener returns l with its TCP connections wrapped by [Closer.Conn], so that
-// a server that closes them ends them by the Closer's Policy. Close and Addr are
-// l's own.
+// Listener returns l with its TCP connections wrapped: Accept returns a [*Conn],
+// so that a server which closes one ends it by the Closer's Policy, and keeps no
+// TIME_WAIT where the platform is Linux. Close and Addr are l's own. A connection
+// that is no *net.TCPConn is returned as it is.
 //
-// Whoever accepts gets a [*Conn], which is what a layer above must be given:
-// tls.NewListener(closer.Listener(l), config), not the other way round. A
-// connection that is no *net.TCPConn is returned as it is.
+// Layers go over it, not under it: tls.NewListener(closer.Listener(l), config).
+// A server in a program that ends is shut down first (http.Server.Shutdown,
+// grpc.Server.GracefulStop), then the Closer ([Closer.Shutdown]).
+//
+// Nothing is set on a socket before its connection is closed: not on l, from
+// which Linux would inherit it, and Go's listeners not even that, since they
+// speak Multipath TCP too. A process that is killed therefore leaves what any
+// other would.
+//
+// A client that speaks Multipath TCP itself gets a socket without the options
+// that an ending needs; it is closed plainly and counted as what it is. Who has
+// such clients and wants none of it listens with
+// net.ListenConfig.SetMultipathTCP(false).
 func (cl *Closer) Listener(l net.Listener) net.Listener { return &listener{l, cl} }
 
 type listener struct {

@@ -10,7 +10,8 @@ import (
 // that is safe, else a plain close.
 type Policy struct {
 	// Wait bounds the wait for the FIN of a peer that has been told goodbye,
-	// or that owes one.
+	// or that owes one, and the time in which the client of an accepted
+	// connection must acknowledge some of what it has not.
 	// If zero, it is 2 seconds.
 	// If negative, nothing is waited for.
 	Wait time.Duration
@@ -42,6 +43,8 @@ const (
 	// and neither side keeps a TIME_WAIT. It is taken when the exchange is
 	// complete or abandoned, because a proxy on the way may drop data that it
 	// still holds when the reset comes; else the connection is closed plainly.
+	// An accepted connection is reset when its client has closed too, which
+	// needs no fact: see "Servers" in the package comment.
 	// It is the default. Platforms other than Linux close plainly.
 	FinThenReset Fallback = iota
 
