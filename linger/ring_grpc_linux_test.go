@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lastack/lastack/internal/netlab"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 )
 
 // A troupe is grpc-go's server in a host's place.
@@ -37,19 +39,27 @@ func (s *troupe) UnaryCall(ctx context.Context, in *testgrpc.SimpleRequest) (*te
 		return nil, ctx.Err()
 	}
 	if s.sc.late && n%2 == 0 {
+		if s.sc.cut {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 		<-s.closing
 	}
 	s.answered.Add(1)
-	return &testgrpc.SimpleResponse{Payload: &testgrpc.Payload{Body: body(in.GetPayload().String())}}, nil
+	return &testgrpc.SimpleResponse{Payload: &testgrpc.Payload{Body: body(string(in.GetPayload().GetBody()))}}, nil
 }
 
-// gRPC's scenes. After MaxConnectionAge a client is told to leave; the age
-// counts from the start of the connection, so the first may have to leave
+// scenesGRPC: after MaxConnectionAge a client is told to leave, and
+// after the grace it is put out. The age counts from the start of the connection, so the first may have to leave
 // before the last has come, but not before it is answered.
 var scenesGRPC = []scene{{
 	name: "GracefulStop", late: true, shutdown: true,
 }, {
 	name: "MaxConnectionAge", lingers: true,
+}, {
+	name: "MaxConnectionAgeGrace", lingers: true, late: true, cut: true,
+}, {
+	name: "Stop", shutdown: true, late: true, cut: true,
 }}
 
 func TestServerRingGRPC(t *testing.T) {
@@ -78,14 +88,22 @@ func playGRPC(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) 
 		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
 	}
 	if sc.lingers {
+		grace := patience
+		if sc.cut {
+			grace = 200 * time.Millisecond
+		}
 		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: 300 * time.Millisecond, MaxConnectionAgeGrace: patience,
+			MaxConnectionAge: 300 * time.Millisecond, MaxConnectionAgeGrace: grace,
 		}))
 	}
 	srv := grpc.NewServer(opts...)
 	testgrpc.RegisterTestServiceServer(srv, &troupe{host: h})
 	h.shutdown = sync.OnceFunc(func() {
 		close(h.closing)
+		if sc.cut {
+			srv.Stop()
+			return
+		}
 		srv.GracefulStop()
 	})
 	go srv.Serve(l)
@@ -97,8 +115,11 @@ func playGRPC(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) 
 		nginx = lab.Start(t, netlab.NginxGRPC(h.addr), netlab.Config{})
 		addr = nginx.H2C
 	}
-	callers := newCallers(t, addr, creds)
+	callers := newCallers(t, addr, sc.cut, creds)
 	h.await("all have called", func() bool { return h.arrived.Load() >= int64(party) })
+	if sc.cut && sc.shutdown {
+		h.await("half are answered", func() bool { return h.answered.Load() >= int64(party/2) })
+	}
 	if sc.shutdown {
 		h.shutdown()
 	}
@@ -112,20 +133,25 @@ func playGRPC(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) 
 		nginx.Stop()
 	}
 	h.awaitEndings()
-	return result{h.timeWaits(), h.dues() - whole, h.endings()}
+	lost := h.dues() - whole
+	if sc.cut { // also what the handler had finished and grpc-go had not written
+		lost = 0
+	}
+	return result{h.timeWaits(), lost, h.endings()}
 }
 
 // callers make one call each, on a connection each.
 type callers struct {
 	t     *testing.T
+	cut   bool // the server may break off
 	conns []*grpc.ClientConn
 	wg    sync.WaitGroup
 	mu    sync.Mutex
 	whole int
 }
 
-func newCallers(t *testing.T, addr netip.AddrPort, creds credentials.TransportCredentials) *callers {
-	c := &callers{t: t}
+func newCallers(t *testing.T, addr netip.AddrPort, cut bool, creds credentials.TransportCredentials) *callers {
+	c := &callers{t: t, cut: cut}
 	for i := range party {
 		cc, err := grpc.NewClient("passthrough:///"+addr.String(), grpc.WithTransportCredentials(creds))
 		if err != nil {
@@ -133,22 +159,25 @@ func newCallers(t *testing.T, addr netip.AddrPort, creds credentials.TransportCr
 		}
 		t.Cleanup(func() { cc.Close() })
 		c.conns = append(c.conns, cc)
-		c.wg.Go(func() { c.call(i) })
+		c.wg.Go(func() { c.call(cc, strconv.Itoa(i)) })
 	}
 	return c
 }
 
-func (c *callers) call(i int) {
+func (c *callers) call(cc *grpc.ClientConn, name string) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	in := &testgrpc.SimpleRequest{Payload: &testgrpc.Payload{Body: fmt.Append(nil, i)}}
-	out, err := testgrpc.NewTestServiceClient(c.conns[i]).UnaryCall(ctx, in)
-	if err != nil {
-		c.t.Errorf("call %d: %v", i, err)
+	in := &testgrpc.SimpleRequest{Payload: &testgrpc.Payload{Body: []byte(name)}}
+	out, err := testgrpc.NewTestServiceClient(cc).UnaryCall(ctx, in)
+	if c.cut && status.Code(err) == codes.Unavailable {
 		return
 	}
-	if !bytes.Equal(out.GetPayload().GetBody(), body(in.GetPayload().String())) {
-		c.t.Errorf("call %d: other bytes came", i)
+	if err != nil {
+		c.t.Errorf("call %s: %v", name, err)
+		return
+	}
+	if !bytes.Equal(out.GetPayload().GetBody(), body(name)) {
+		c.t.Errorf("call %s: other bytes came", name)
 		return
 	}
 	c.mu.Lock()

@@ -36,6 +36,7 @@ type scene struct {
 	fails    bool // the handler panics in the middle of the response
 	unbegun  bool // no guest asks for anything
 	late     bool // every other response waits for Shutdown to begin
+	cut      bool // those that wait are broken off
 	lingers  bool // the guests stay until the server has closed
 	shutdown bool // the server shuts down while the guests are there
 }
