@@ -48,7 +48,6 @@ type slowServers struct {
 
 func newSlowServers(t *testing.T, what []byte, ours bool) *slowServers {
 	s := new(slowServers)
-	s.closer.Policy.Wait = 100 * time.Millisecond // much less than a reader takes
 	s.closer.Ended = func(e linger.Ending) { s.ended[e].Add(1) }
 	listen := func() (net.Listener, netip.AddrPort) {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
