@@ -23,7 +23,7 @@ import (
 
 // The work: bursts of calls, as by a service whose own callers come in waves.
 const (
-	bursts   = 20
+	bursts   = 10
 	callers  = 64
 	maxCalls = 100 // of the service at a time
 	pause    = 20 * time.Millisecond
