@@ -43,11 +43,11 @@
 //     [NetHTTPDefault] does.
 //
 // Next to net/http itself, with the same requests at the same times over
-// loopback, [NetHTTPDefault] came within 2 to 3 % of the kernel's count in half
-// of the runs and within 11 % in all (200 to 1500 requests a second of 2 to
-// 20 ms each, HTTP/1.1, dials of 0.2 and of 5 ms). On a saturated machine it
-// claims too little, up to a third, since it cannot know how much slower its own
-// dials would have made everything; by chance it may be a few percent above. It
+// loopback, [NetHTTPDefault] came within 2 % of the kernel's count in half of 30
+// runs and within 11 % in all (200 to 1500 requests a second of 2 to 20 ms each,
+// HTTP/1.1, dials of 0.2 and of 5 ms). In 50 more on a saturated machine it
+// claimed too little, by up to a third, since it cannot know how much slower its
+// own dials would have made everything; by chance it was up to 4 % above. It
 // does worst where dials are rare and their times differ widely, since it takes
 // the shorter. So the number is to be read as "at least".
 //

@@ -35,7 +35,7 @@ import (
 // Where the machine is saturated net/http's own dials slow it down, and it dials
 // the more. The ghost cannot know that, and is only held to not claiming more
 // than there was. What it says then differs from the truth by chance as well,
-// since the two are not disturbed alike, so a tenth more is let pass: of 70
+// since the two are not disturbed alike, so a tenth more is let pass: of 50
 // saturated runs, none was above by more than 4 %.
 func TestKernelNetHTTP(t *testing.T) {
 	netlab.Run(t, func(lab *netlab.Lab) {
