@@ -21,8 +21,9 @@ type Sockets struct {
 	ByDestination map[netip.AddrPort]map[string]int `json:"by_destination"`
 
 	// Ours has those of ByState that are connections of the Meter which was
-	// asked, or were: all others are somebody else's, our servers' ends of
-	// the same connections included. It is nil in a [Census] of no Meter.
+	// asked, or were: all others are somebody else's, the peers' ends of the
+	// same connections included, where they are here too. It is nil in a
+	// [Census] of no Meter.
 	Ours map[string]int `json:"ours,omitempty"`
 
 	// Remaining is for how long the TIME_WAITs will stand.
@@ -116,6 +117,9 @@ func (t *tally) add(k sockdiag.Socket) {
 	if k.State == sockdiag.TimeWait {
 		t.remaining.record(remainingScale, int64(k.Expires))
 	}
+	if t.query != nil {
+		t.states[t.query.add(k.Local, k.Remote)] = k.State
+	}
 	if t.listening[k.Local.Port()] || k.Remote.Port() == 0 {
 		return
 	}
@@ -130,9 +134,6 @@ func (t *tally) add(k sockdiag.Socket) {
 		}
 	}
 	t.lastTo[k.State]++
-	if t.query != nil {
-		t.states[t.query.add(k.Local, k.Remote)] = k.State
-	}
 }
 
 // sockets returns the result.

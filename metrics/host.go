@@ -38,7 +38,8 @@ type Host struct {
 	live atomic.Int64
 
 	// mu guards the rest, and every change to the sum in live: so a Snapshot
-	// balances even while connections move.
+	// balances even while connections move. It is taken after a pool's own, and
+	// no other is after it.
 	mu      sync.Mutex
 	born    uint64
 	leaving int64

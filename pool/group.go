@@ -25,7 +25,7 @@ type group struct {
 	host   *metrics.Host
 	bodies *bodies // apart from what every lease moves
 
-	mu        sync.Mutex // taken after t.mu; nothing is called out to under it
+	mu        sync.Mutex // taken after t.mu, or before that of the ledger; nothing is called out to under it
 	dead      bool       // t has forgotten it
 	closed    bool       // after Shutdown
 	draining  bool       // its idle connections were closed, and no request has come since
