@@ -64,7 +64,7 @@ func (cl *client) reads(info sockopt.Info) bool {
 // time as any client that sends to read what it was told, and then it is reset.
 func (c *Conn) stem(cl *client, raw syscall.RawConn, info sockopt.Info) inquest {
 	sockopt.CloseWriteDeaf(raw) // or the reset takes the place of the FIN
-	timer := time.NewTimer(time.Until(cl.began.Add(maxSending)))
+	timer := time.NewTimer(max(quietMoment, time.Until(cl.began.Add(maxSending))))
 	defer timer.Stop()
 	for {
 		select {

@@ -105,7 +105,13 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			if fact == Underway && pat == hasWaited {
 				fact = Abandoned
 			}
+			if client != nil && w == wayPlain && info.Unread > 0 && info.State == sockopt.Established {
+				return c.stem(client, raw, info)
+			}
 			return c.prepare(raw, w, fact, info)
+		}
+		if client != nil && info.Unread > 0 {
+			f.SetReadDeadline(time.Now().Add(time.Second)) // not passed before the read begins
 		}
 		n, err := f.Read(*buf)
 		discarded += n
