@@ -79,6 +79,16 @@
 // claims anything for a leak, because any other pool would have lost the
 // connection for good.
 //
+// [Snapshot.LeakedAt] has the same by the place in the program.
+//
+// # On call
+//
+// [HostSnapshot.Advice] says in plain sentences what the counts show to be
+// wrong. [Meter.Lives] has the connections that are there and the last that
+// ended: between which addresses, when they were born and used, why they were
+// dialled, why they left and how they ended. Package metricstest holds a
+// program's own tests to all this.
+//
 // # Recording
 //
 // [Meter.Host], [Host] and [Conn] are the other side, for programs that pool
