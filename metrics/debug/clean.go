@@ -9,7 +9,7 @@ import (
 // How many characters of one string are shown, and how many an attribute may
 // have. Names come from whoever made the requests.
 const (
-	maxString    = 300
+	maxString    = 1000
 	maxAttribute = 4000
 )
 

@@ -16,7 +16,7 @@ func (v *view) findings() section {
 	slices.SortStableFunc(all, func(a, b finding) int { return int(b.tone) - int(a.tone) })
 	s := section{id: "act", title: "To act on", wide: true}
 	if len(all) == 0 {
-		s.blocks = []block{verdict{good, "Nothing: no TIME_WAITs made, no leaks, nobody waiting, no port short."}}
+		s.blocks = []block{verdict{good, "Nothing, as of the last " + v.span() + ": no TIME_WAITs made, no leaks, nobody waiting, no port short."}}
 		if v.machine.err != nil {
 			s.blocks = []block{verdict{calm, "Nothing that is known of. The machine could not be examined: " + v.machine.err.Error()}}
 		}

@@ -68,13 +68,13 @@ func tags(t testing.TB, page string) map[string]bool {
 			t.Errorf("not escaped: %q", text[:min(len(text), 80)])
 		}
 		// name a="…" b="…"
-		shape := ""
+		var shape strings.Builder
 		for i, piece := range strings.Split(tag, `"`) {
 			if i%2 == 0 {
-				shape += piece
+				shape.WriteString(piece)
 			}
 		}
-		found[shape] = true
+		found[shape.String()] = true
 	}
 	return found
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/lastack/lastack/dialer"
@@ -63,6 +64,7 @@ func New(c Config) (*Page, error) {
 	if len(c.Sources) == 0 {
 		return nil, errors.New("debug: no Sources")
 	}
+	c.Sources = slices.Clone(c.Sources)
 	names := make(map[string]bool)
 	for i, s := range c.Sources {
 		if s.Accounts == nil {

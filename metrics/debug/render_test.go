@@ -92,13 +92,13 @@ func shapesOf(t testing.TB, page string) []string {
 		if strings.ContainsAny(text, `>"'`) {
 			t.Errorf("not escaped: %.80q", text)
 		}
-		shape := ""
+		var shape strings.Builder
 		for i, piece := range strings.Split(tag, `"`) {
 			if i%2 == 0 {
-				shape += piece
+				shape.WriteString(piece)
 			}
 		}
-		all = append(all, shape)
+		all = append(all, shape.String())
 	}
 	return all
 }

@@ -153,7 +153,7 @@ func TestFormsAgree(t *testing.T) {
 	})
 	html, text := ask(p, "GET", "/").Body.String(), ask(p, "GET", "/?format=text").Body.String()
 	for _, want := range []string{
-		"To act on", "TIME_WAIT sockets: did, and would have", "net/http", "a connection per request", "before (10 idle)",
+		"To act on", "TIME_WAIT sockets: did, and would have", "which any client multiplexes.", "net/http", "a connection per request", "before (10 idle)",
 		"Kernel check", "1,190 TIME_WAITs", "tightest port budget", "91.0 %", "10.0.3.9:443", "TIME_WAITs that stand", "Connections, by what they do",
 		"How connections ended", "Dial time", "limit: 28,232 ports", "api.internal:443", "all_busy", "local_first", "75 s, it says", "5 s, learned",
 		"What if", "Sockets and ports", "time_wait", "25,204", "main.go:42 fetchUser", "The last connections", "port 40037", "server_close",

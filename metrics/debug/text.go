@@ -29,6 +29,12 @@ func (w *textWriter) page(r *report) {
 			b.text(w)
 		}
 	}
+	w.line("\nWhat is this?\n=============")
+	for _, s := range r.parts {
+		if s.about != "" {
+			w.line("%s: %s", clean(s.title), clean(s.about))
+		}
+	}
 }
 
 func (n note) text(w *textWriter) { w.line("%s", clean(string(n))) }

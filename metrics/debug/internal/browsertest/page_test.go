@@ -27,8 +27,13 @@ func nothing() debug.Config {
 	return debug.Config{Sources: []debug.Source{{Name: "payments", Accounts: &metrics.Meter{}}}}
 }
 
+// unfold shows all that can be folded, or hides it.
+func unfold(open bool) string {
+	return fmt.Sprintf(`(document.querySelectorAll("details").forEach(d => d.open = %v), true)`, open)
+}
+
 // widerThanScreen names the elements that make the page wider than the screen.
-const widerThanScreen = `[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, .skip, .quiet, svg") &&
+const widerThanScreen = `[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, .skip, .quiet, svg") && e.checkVisibility() &&
 	e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 120))`
 
 // sections are what every page has.
@@ -64,6 +69,8 @@ func TestRenders(t *testing.T) {
 // looksWell fails the test if something cannot be seen on the screen.
 func (b *tab) looksWell(width int64, scheme string) {
 	b.t.Helper()
+	eval[bool](b, unfold(true))
+	defer eval[bool](b, unfold(false))
 	if wide := eval[[]string](b, widerThanScreen); len(wide) > 0 {
 		b.t.Errorf("wider than the screen of %d: %s", width, strings.Join(wide, "\n"))
 	}
