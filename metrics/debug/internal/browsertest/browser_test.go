@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	if underRace && t.Name() != "TestLive" {
+		t.Skip("how it looks is the same without the race detector; TestLive is for it")
+	}
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
