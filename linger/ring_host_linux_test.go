@@ -41,34 +41,33 @@ type host struct {
 	shutdown func()
 }
 
-// counting counts what it accepts. Where it has a limit it leaves the others to
-// the kernel.
+// counting counts what it accepts. Where it has a limit it keeps the others for
+// itself, and leaves them unanswered.
 type counting struct {
 	*net.TCPListener
-	accepted atomic.Int64
 	limit    int64 // 0: none
-	closed   chan struct{}
-	once     sync.Once
+	accepted atomic.Int64
+	kept     atomic.Int64
+	over     []net.Conn // those kept; Accept's
 }
 
 func (l *counting) Accept() (net.Conn, error) {
-	if l.limit > 0 && l.accepted.Load() >= l.limit {
-		<-l.closed
+	for {
+		c, err := l.TCPListener.Accept()
+		switch {
+		case err != nil:
+			for _, c := range l.over {
+				c.Close()
+			}
+			return nil, err
+		case l.limit > 0 && l.accepted.Load() >= l.limit:
+			l.over = append(l.over, c)
+			l.kept.Add(1)
+		default:
+			l.accepted.Add(1)
+			return c, nil
+		}
 	}
-	c, err := l.TCPListener.Accept()
-	if err == nil {
-		l.accepted.Add(1)
-	}
-	return c, err
-}
-
-func (l *counting) Close() error {
-	var err error
-	l.once.Do(func() {
-		close(l.closed)
-		err = l.TCPListener.Close()
-	})
-	return err
 }
 
 func newHost(t *testing.T, lab *netlab.Lab, sc scene, ours bool) *host {
@@ -79,7 +78,7 @@ func newHost(t *testing.T, lab *netlab.Lab, sc scene, ours bool) *host {
 	h := &host{
 		t: t, lab: lab, sc: sc,
 		addr:    l.Addr().(*net.TCPAddr).AddrPort(),
-		l:       &counting{TCPListener: l.(*net.TCPListener), closed: make(chan struct{})},
+		l:       &counting{TCPListener: l.(*net.TCPListener)},
 		all:     make(chan struct{}),
 		closing: make(chan struct{}),
 		gone:    make(chan struct{}),
