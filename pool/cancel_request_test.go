@@ -84,9 +84,10 @@ func TestCancelRequestOfAnother(t *testing.T) {
 	defer shutdown(t, tr)
 	mine, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
 	other, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
-	begin(t, tr, mine)
+	canceled := begin(t, tr, mine)
 	resp := begin(t, tr, other)
 	tr.CancelRequest(mine)
+	canceled.Body.Close()
 	tr.CancelRequest(mine) // a second time, and when it is over
 	tr.CancelRequest(new(http.Request))
 	read := make(chan error, 1)
