@@ -3,20 +3,25 @@ package metrics
 // A result is what one model says: of PerRequest first, then of each ghost.
 type result struct{ have, dial, stand uint64 }
 
-// haunt fills in what the ghosts have to say. The hosts of s are there already.
-func (m *Meter) haunt(s *Snapshot, hosts map[string]*Host) {
+// haunt fills in what the ghosts have to say. The hosts of s are there
+// already, and are these.
+func (m *Meter) haunt(s *Snapshot, hosts []*Host) {
 	if len(hosts) == 0 {
 		gs := newGhosts(m.Ghosts)
 		gs.tell(s, make([]result, len(gs)+1))
 		return
 	}
-	now := hosts[s.Hosts[0].Name].now()
-	curves := make([]WhatIf, curveSizes*len(s.Hosts))
+	now := hosts[0].now()
 	m.feed.settle(now, func(gs ghosts) {
 		results, total := make([]result, len(gs)+1), make([]result, len(gs)+1)
+		sizes := 0
+		for _, h := range hosts {
+			sizes += h.ghost.curve.sizes()
+		}
+		curves := make([]WhatIf, sizes)
 		for i := range s.Hosts {
 			h := &s.Hosts[i]
-			g := hosts[h.Name].ghost
+			g := hosts[i].ghost
 			g.read(results, now)
 			gs.tell(&h.Snapshot, results)
 			for j, r := range results {
@@ -24,8 +29,9 @@ func (m *Meter) haunt(s *Snapshot, hosts map[string]*Host) {
 				total[j].dial += r.dial
 				total[j].stand += r.stand
 			}
-			if h.Multiplexed = hosts[h.Name].multiplexed.Load(); !h.Multiplexed {
-				h.Curve, curves = curves[:curveSizes:curveSizes], curves[curveSizes:]
+			if h.Multiplexed = hosts[i].multiplexed.Load(); !h.Multiplexed {
+				n := g.curve.sizes()
+				h.Curve, curves = curves[:n:n], curves[n:]
 				g.curve.read(h.Curve, !g.leavesNone)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 type Histogram struct {
 	// Bounds are the upper ends of the ranges, ascending; a value that equals
 	// a bound lies below it. Times are in seconds. One more range, without an
-	// end, follows the last.
+	// end, follows the last. The histograms of one Snapshot share them.
 	Bounds []float64 `json:"bounds,omitempty"`
 
 	// Counts has the number of values in each range: one more than Bounds.
@@ -88,23 +88,29 @@ func (r *recorder) record(s *scale, v int64) {
 	r.sum.Add(v)
 }
 
-// read returns what was recorded. Bounds and Counts have one piece of memory,
-// which saves a scrape of many hosts some time.
+// read returns what was recorded.
 func (r *recorder) read(s *scale) Histogram {
 	var counts [ranges]uint64
-	n := uint64(0)
-	for i := range r.counts {
-		counts[i] = r.counts[i].Load()
-		n += counts[i]
-	}
+	n, sum := r.load(&counts)
 	if n == 0 {
 		return Histogram{}
 	}
-	room := &struct {
-		bounds [ranges - 1]float64
-		counts [ranges]uint64
-	}{s.bounds, counts}
-	return Histogram{Bounds: room.bounds[:], Counts: room.counts[:], Count: n, Sum: float64(r.sum.Load()) / s.unit}
+	return s.histogram(n, sum, slices.Clone(s.bounds[:]), slices.Clone(counts[:]))
+}
+
+// load returns what was recorded, and how many there are in each range.
+func (r *recorder) load(counts *[ranges]uint64) (n uint64, sum int64) {
+	for i := range r.counts {
+		c := r.counts[i].Load()
+		counts[i] = c
+		n += c
+	}
+	return n, r.sum.Load()
+}
+
+// histogram returns what has been recorded in ranges of that scale.
+func (s *scale) histogram(n uint64, sum int64, bounds []float64, counts []uint64) Histogram {
+	return Histogram{Bounds: bounds, Counts: counts, Count: n, Sum: float64(sum) / s.unit}
 }
 
 // add adds the values of g, whose bounds are the same, to those of h.
@@ -113,7 +119,7 @@ func (h *Histogram) add(g Histogram) {
 		return
 	}
 	if h.Count == 0 {
-		h.Bounds, h.Counts = slices.Clone(g.Bounds), slices.Clone(g.Counts)
+		h.Bounds, h.Counts = g.Bounds, slices.Clone(g.Counts) // both are of one Snapshot
 	} else {
 		for i, n := range g.Counts {
 			h.Counts[i] += n
@@ -144,19 +150,43 @@ func (r *recorders) dialed(d Dial) {
 	}
 }
 
+// bounds are the Bounds of one Snapshot's histograms, a piece of memory for each
+// kind: a thousand hosts have eight thousand histograms.
+type bounds struct{ dial, use, life, perConn [ranges - 1]float64 }
+
+func newBounds() *bounds {
+	return &bounds{dialScale.bounds, useScale.bounds, lifeScale.bounds, perConnScale.bounds}
+}
+
 // read fills in the histograms of s.
-func (r *recorders) read(s *Snapshot) {
+func (r *recorders) read(s *Snapshot, b *bounds) {
 	all := [...]struct {
-		to    *Histogram
-		from  *recorder
-		scale *scale
+		to     *Histogram
+		from   *recorder
+		scale  *scale
+		bounds *[ranges - 1]float64
 	}{
-		{&s.DNSTime, &r.dns, dialScale}, {&s.TCPTime, &r.tcp, dialScale}, {&s.TLSTime, &r.tls, dialScale},
-		{&s.DialTime, &r.dial, dialScale}, {&s.WaitTime, &r.wait, dialScale}, {&s.UseTime, &r.use, useScale},
-		{&s.LifeTime, &r.life, lifeScale}, {&s.PerConn, &r.perConn, perConnScale},
+		{&s.DNSTime, &r.dns, dialScale, &b.dial}, {&s.TCPTime, &r.tcp, dialScale, &b.dial},
+		{&s.TLSTime, &r.tls, dialScale, &b.dial}, {&s.DialTime, &r.dial, dialScale, &b.dial},
+		{&s.WaitTime, &r.wait, dialScale, &b.dial}, {&s.UseTime, &r.use, useScale, &b.use},
+		{&s.LifeTime, &r.life, lifeScale, &b.life}, {&s.PerConn, &r.perConn, perConnScale, &b.perConn},
 	}
-	for _, h := range all {
-		*h.to = h.from.read(h.scale)
+	var counts [len(all)][ranges]uint64
+	var numbers [len(all)]uint64
+	var sums [len(all)]int64
+	used := 0
+	for i, h := range all {
+		if numbers[i], sums[i] = h.from.load(&counts[i]); numbers[i] > 0 {
+			used++
+		}
+	}
+	// One piece of memory for all counts makes a scrape of many hosts cheaper.
+	room := make([][ranges]uint64, 0, used)
+	for i, h := range all {
+		if numbers[i] > 0 {
+			room = append(room, counts[i])
+			*h.to = h.scale.histogram(numbers[i], sums[i], h.bounds[:], room[len(room)-1][:])
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,34 +219,32 @@ func split(live int64) (busy, resting int64) {
 	return busy, resting
 }
 
-// snapshot returns the accounts of h but for its ghosts.
-func (h *Host) snapshot() Snapshot {
+// read fills in the accounts of h but for its ghosts, and adds what its maps
+// count to those of total.
+func (h *Host) read(s, total *Snapshot, b *bounds) {
 	// What happens second is read first, so that nothing seems to have ended
 	// before it began.
 	dialed, reused := h.dialed.Load(), h.leasedReused.Load()
 	done, waited, timeouts := h.done.Load(), h.waited.Load(), h.timeouts.Load()
-	s := Snapshot{
-		Reused:     reused,
-		Leases:     reused + h.leasedNew.Load(),
-		Requests:   h.requests.Load(),
-		DialErrors: h.dialErrors.Load(),
-		Dials:      h.dials.Load(),
-		Waits:      h.waits.Load(),
-		Retries:    h.retries.Load(),
-		Unmanaged:  h.unmanaged.Load(),
-		Hurried:    h.hurried.Load(),
-		Leaks:      h.leaks.Load(),
-		HeldBodies: h.held.Load(),
-		TimeWaits:  h.timeWaits.Load(),
-		Timeouts:   timeouts,
-		Ended:      make(map[linger.Ending]uint64),
-		Reasons:    make(map[string]uint64),
-		DialedBy:   make(map[string]uint64),
-	}
+	s.Reused, s.Leases = reused, reused+h.leasedNew.Load()
+	s.Requests = h.requests.Load()
+	s.DialErrors = h.dialErrors.Load()
+	s.Dials = h.dials.Load()
+	s.Waits = h.waits.Load()
+	s.Retries = h.retries.Load()
+	s.Unmanaged = h.unmanaged.Load()
+	s.Hurried = h.hurried.Load()
+	s.Leaks = h.leaks.Load()
+	s.HeldBodies = h.held.Load()
+	s.TimeWaits = h.timeWaits.Load()
+	s.Timeouts = timeouts
+	s.Ended = make(map[linger.Ending]uint64)
+	s.Reasons = make(map[string]uint64)
+	s.DialedBy = make(map[string]uint64)
 	s.Dialing = int64(s.Dials - dialed)
 	s.Active = int64(s.Requests - done)
 	s.Waiting = int64(s.Waits - waited)
-	h.times.read(&s)
+	h.times.read(s, b)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -257,14 +254,18 @@ func (h *Host) snapshot() Snapshot {
 	for e, n := range h.ended {
 		if n > 0 {
 			s.Ended[linger.Ending(e)] = n
+			total.Ended[linger.Ending(e)] += n
 		}
 	}
 	for reason, n := range h.reasons {
 		if n > 0 {
 			s.Reasons[reason] = n
+			total.Reasons[reason] += n
 		}
 	}
-	maps.Copy(s.DialedBy, h.dialled)
+	for reason, n := range h.dialled {
+		s.DialedBy[reason] = n
+		total.DialedBy[reason] += n
+	}
 	s.LeakedAt = h.sites.list()
-	return s
 }

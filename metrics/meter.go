@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,7 @@ type Meter struct {
 	Observer Observer
 
 	// hosts is replaced, never changed, so that finding a host takes no lock.
-	hosts atomic.Pointer[map[string]*Host]
+	hosts atomic.Pointer[hostSet]
 
 	mu    sync.Mutex // held to replace hosts
 	start time.Time  // what events count from; set with the first host
@@ -45,40 +47,51 @@ type Meter struct {
 // thousand share one that is called "_other". It is cheap enough to be called
 // for each request.
 func (m *Meter) Host(name string) *Host {
-	if h := m.known()[name]; h != nil {
+	if h := m.known().named[name]; h != nil {
 		return h
 	}
 	m.before()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	hosts := m.known()
-	if len(hosts) >= maxHosts {
+	if len(hosts.sorted) >= maxHosts {
 		name = overflowName
 	}
-	if h := hosts[name]; h != nil {
+	if h := hosts.named[name]; h != nil {
 		return h
 	}
-	if hosts == nil {
+	if len(hosts.sorted) == 0 {
 		m.start = time.Now()
 		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
 	h := &Host{name: name, meter: m, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
 	h.ghost.keeps = &h.keepAlive
-	more := maps.Clone(hosts)
-	if more == nil {
-		more = make(map[string]*Host)
-	}
-	more[name] = h
-	m.hosts.Store(&more)
+	m.hosts.Store(hosts.with(h))
 	return h
 }
 
 // Accounts returns m: a Meter stands where something is asked for that has one.
 func (m *Meter) Accounts() *Meter { return m }
 
-func (m *Meter) known() map[string]*Host {
+func (m *Meter) known() hostSet {
 	if p := m.hosts.Load(); p != nil {
 		return *p
 	}
-	return nil
+	return hostSet{}
+}
+
+// A hostSet is the hosts that a Meter knows. It is never changed.
+type hostSet struct {
+	named  map[string]*Host
+	sorted []*Host // by name, as a Snapshot has them
+}
+
+// with returns the set with one more host.
+func (s hostSet) with(h *Host) *hostSet {
+	more := &hostSet{named: make(map[string]*Host, len(s.named)+1)}
+	maps.Copy(more.named, s.named)
+	more.named[h.name] = h
+	i, _ := slices.BinarySearchFunc(s.sorted, h.name, func(o *Host, name string) int { return strings.Compare(o.name, name) })
+	more.sorted = slices.Insert(slices.Clone(s.sorted), i, h)
+	return more
 }

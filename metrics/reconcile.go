@@ -136,7 +136,7 @@ func (m *Meter) look(ctx context.Context) (r Reconciliation, stray []pair, err e
 
 // timeWaits returns how many are counted.
 func (m *Meter) timeWaits() (n uint64) {
-	for _, h := range m.known() {
+	for _, h := range m.known().sorted {
 		n += h.timeWaits.Load()
 	}
 	return n

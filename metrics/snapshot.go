@@ -77,8 +77,12 @@ type HostSnapshot struct {
 	Snapshot
 
 	Multiplexed bool      `json:"multiplexed"`         // connections carry several requests at a time
-	Curve       []WhatIf  `json:"curve,omitempty"`     // for 0, 1, 2, … resting connections; nil where Multiplexed
 	KeepAlive   KeepAlive `json:"keep_alive,omitzero"` // the server's idle limit
+
+	// Curve is for 0, 1, 2, … resting connections, up to the number that would
+	// have been enough (or 63): with more a pool would have done the same. It is
+	// nil where Multiplexed.
+	Curve []WhatIf `json:"curve,omitempty"`
 }
 
 // Snapshot returns the accounts as they are now. It may be called at any time;
@@ -91,13 +95,15 @@ func (m *Meter) Snapshot() Snapshot {
 		DialedBy: make(map[string]uint64),
 	}
 	total.Kernel = m.lastReconciliation()
-	hosts := m.known()
-	names := slices.Sorted(maps.Keys(hosts))
-	if len(names) > 0 {
-		total.Hosts = make([]HostSnapshot, len(names))
+	hosts := m.known().sorted
+	bounds := newBounds()
+	if len(hosts) > 0 {
+		total.Hosts = make([]HostSnapshot, len(hosts))
 	}
-	for i, name := range names {
-		total.Hosts[i] = HostSnapshot{Name: name, Snapshot: hosts[name].snapshot(), KeepAlive: hosts[name].keepAlive.read()}
+	for i, h := range hosts {
+		s := &total.Hosts[i]
+		s.Name, s.KeepAlive = h.name, h.keepAlive.read()
+		h.read(&s.Snapshot, &total, bounds)
 	}
 	m.haunt(&total, hosts)
 	for i := range total.Hosts {
@@ -106,7 +112,7 @@ func (m *Meter) Snapshot() Snapshot {
 	return total
 }
 
-// add adds the counts of h to those of s, but for what the ghosts say.
+// add adds the counts of h to those of s, but for the maps.
 func (s *Snapshot) add(h *Snapshot) {
 	s.Requests += h.Requests
 	s.Leases += h.Leases
@@ -129,20 +135,11 @@ func (s *Snapshot) add(h *Snapshot) {
 	s.Timeouts += h.Timeouts
 	s.TimeWaits += h.TimeWaits
 	s.Standing += h.Standing
-	addMap(s.Ended, h.Ended)
-	addMap(s.Reasons, h.Reasons)
-	addMap(s.DialedBy, h.DialedBy)
 	theirs := h.histograms()
 	for i, mine := range s.histograms() {
 		mine.add(*theirs[i])
 	}
 	s.LeakedAt = addSites(s.LeakedAt, h.LeakedAt)
-}
-
-func addMap[K comparable](to, from map[K]uint64) {
-	for k, n := range from {
-		to[k] += n
-	}
 }
 
 // Balance returns nil if every connection that was born is in one place, in

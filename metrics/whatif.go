@@ -2,7 +2,7 @@ package metrics
 
 import "math/bits"
 
-// curveSizes is how many pool sizes the curve is of: 0, 1, 2, …
+// curveSizes is how many pool sizes the curve is of at most: 0, 1, 2, …
 const curveSizes = 64
 
 // A WhatIf says what a pool that keeps up to MaxIdle resting connections for a
@@ -34,6 +34,8 @@ type curve struct {
 	// By the largest pool that dials for a lease, and that has no room for a
 	// return; all smaller ones do so too.
 	dials, closes [curveSizes + 1]uint64
+
+	most int // the largest pool that had no room, but for curveSizes
 }
 
 func (c *curve) lease() {
@@ -42,15 +44,23 @@ func (c *curve) lease() {
 }
 
 func (c *curve) giveBack() {
-	c.closes[bits.TrailingZeros64(^c.diff)]++
+	k := bits.TrailingZeros64(^c.diff)
+	c.closes[k]++
+	if k > c.most && k < curveSizes {
+		c.most = k
+	}
 	c.diff |= c.diff + 1
 }
 
-// read fills w, which has a place for each size. Without timeWaits nothing is
-// claimed of what the closed connections leave.
+// sizes returns how many sizes there are to read: up to the first that always
+// had room. All larger ones have as many resting at any time, and do the same.
+func (c *curve) sizes() int { return min(c.most+2, curveSizes) }
+
+// read fills w, which has a place for each of [curve.sizes]. Without timeWaits
+// nothing is claimed of what the closed connections leave.
 func (c *curve) read(w []WhatIf, timeWaits bool) {
 	dials, closes := c.dials[curveSizes], c.closes[curveSizes]
-	for k := curveSizes - 1; k >= 0; k-- {
+	for k := len(w) - 1; k >= 0; k-- {
 		dials += c.dials[k]
 		closes += c.closes[k]
 		w[k] = WhatIf{MaxIdle: k, Dials: dials}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -50,12 +51,17 @@ func TestCurve(t *testing.T) {
 				lease = 10 - lease
 			}
 		}
-		var got [curveSizes]WhatIf
-		c.read(got[:], true)
+		got := make([]WhatIf, c.sizes())
+		c.read(got, true)
 		for k := range want {
-			if want[k].MaxIdle = k; got[k] != want[k] {
-				t.Fatalf("seed %d: the curve has %+v, a pool of that size %+v", seed, got[k], want[k])
+			last := got[min(k, len(got)-1)]
+			want[k].MaxIdle = k
+			if last.MaxIdle = k; last != want[k] {
+				t.Fatalf("seed %d: the curve of %d has %+v, a pool of that size %+v", seed, len(got), last, want[k])
 			}
+		}
+		if n := len(got); n > 2 && n < curveSizes && got[n-2].TimeWaits == got[n-1].TimeWaits {
+			t.Fatalf("seed %d: the curve goes on after %+v", seed, got[n-2])
 		}
 	}
 }
@@ -70,6 +76,12 @@ func TestCurveOfSnapshot(t *testing.T) {
 		h.Return(time.Now(), time.Time{})
 	}
 	m.Host("h2").Multiplexed()
+	for range 3 {
+		m.Host("h3").Lease(time.Now(), true)
+	}
+	for range 3 {
+		m.Host("h3").Return(time.Now(), time.Time{})
+	}
 	s := m.Snapshot()
 	curve := s.Hosts[0].Curve
 	if len(curve) != curveSizes {
@@ -83,5 +95,9 @@ func TestCurveOfSnapshot(t *testing.T) {
 	if s.Hosts[1].Curve != nil || !s.Hosts[1].Multiplexed || s.Hosts[0].Multiplexed {
 		t.Errorf("multiplexed: %v with a curve of %d, and %v with %d; want false with %d, and true with none",
 			s.Hosts[0].Multiplexed, len(curve), s.Hosts[1].Multiplexed, len(s.Hosts[1].Curve), curveSizes)
+	}
+	want := []WhatIf{{0, 3, 3}, {1, 3, 2}, {2, 3, 1}, {3, 3, 0}}
+	if got := s.Hosts[2].Curve; !slices.Equal(got, want) {
+		t.Errorf("three requests at once have the curve %+v, want %+v, for more would do no better", got, want)
 	}
 }

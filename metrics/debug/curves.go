@@ -205,6 +205,7 @@ func (v *view) dialTime(samples []sample) *plot {
 // whatIf shows what other limits on resting connections would cost.
 func (v *view) whatIf() section {
 	h, ok := v.curveHost()
+	h.Curve = whole(h.Curve)
 	s := section{
 		id: "whatif", title: "What if: how many connections to keep at rest", wide: true,
 		about: "Worked out for every size at once, from the order of the real requests, for a pool that dials in no time and keeps what rests for ever. " +
@@ -256,6 +257,21 @@ func (v *view) enough(h metrics.HostSnapshot) block {
 		}
 	}
 	return note("")
+}
+
+// mostKept is the size of the largest pool that is shown.
+const mostKept = 63
+
+// whole returns a curve that goes on to mostKept where nothing changes any more,
+// so that the plots of all hosts have one scale.
+func whole(curve []metrics.WhatIf) []metrics.WhatIf {
+	all := slices.Clone(curve)
+	for n := len(all); n > 0 && all[n-1].MaxIdle < mostKept; n++ {
+		next := all[n-1]
+		next.MaxIdle++
+		all = append(all, next)
+	}
+	return all
 }
 
 func dialsWith(curve []metrics.WhatIf, k int) uint64 {
