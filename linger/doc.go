@@ -46,7 +46,8 @@
 //		CLOSED       ── RST ──────────────────►  CLOSED (3)
 //
 //	 1. FIN waits until the client's kernel has acknowledged everything, because
-//	    what is lost later would not be sent again. A client that closes by
+//	    what is lost later would not be sent again, and has room for the FIN,
+//	    because nothing would tell that it has later. A client that closes by
 //	    itself meanwhile, as one does that has been told "Connection: close",
 //	    close_notify or GOAWAY, is the first to close (PeerFirst). A client that
 //	    reads slowly is followed for a minute as long as it reads at all.

@@ -37,10 +37,10 @@ func (c *Conn) choose(p Policy, info sockopt.Info, fact Fact, pat patience) way 
 	switch {
 	case w != wayPlain && w != wayFinReset, fact == Abandoned:
 		return w
-	case info.Unread == 0 && info.Unsent == 0:
+	case info.Unread == 0 && info.Unsent == 0 && info.Window > 0:
 		return wayFinAwait
 	case pat == mayWait:
-		return wayWait // for the acknowledgement
+		return wayWait // for the acknowledgement, and for room for the FIN
 	}
 	return wayPlain
 }

@@ -42,7 +42,8 @@ var deafToFIN = []unix.SockFilter{
 // unacknowledged and is sent again, for as long as CapUserTimeout allows.
 //
 // Nothing but the FIN may be unacknowledged then: what is lost on the way would
-// not be sent again but for its beginning.
+// not be sent again but for its beginning. And the peer must have room for the
+// FIN (Info.Window), since what says that it has room again is not heard.
 func SetDeaf(raw syscall.RawConn, on bool) error {
 	return control(raw, func(fd uintptr) error {
 		if !on {

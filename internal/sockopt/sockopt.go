@@ -39,6 +39,11 @@ type Info struct {
 
 	Acked uint64 // bytes that the peer has acknowledged
 
+	// Window is how much more the peer has room for, beyond what it has
+	// acknowledged. With none, not even a FIN can be sent. Negative: the kernel
+	// does not tell (Linux before 5.4).
+	Window int
+
 	// Timestamps reports whether both sides put timestamps on their segments
 	// (RFC 7323), as agreed when the connection was made.
 	Timestamps bool

@@ -18,7 +18,7 @@ const optTimestamps = 1 // TCPI_OPT_TIMESTAMPS of <linux/tcp.h>
 func ReadInfo(raw syscall.RawConn) (Info, error) {
 	var info Info
 	err := control(raw, func(fd uintptr) error {
-		tcp, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		tcp, n, err := tcpInfo(fd)
 		if err != nil {
 			return err
 		}
@@ -27,6 +27,10 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		info.RTT = time.Duration(tcp.Rtt) * time.Microsecond
 		info.Silence = time.Duration(tcp.Last_data_recv) * time.Millisecond
 		info.Acked = tcp.Bytes_acked
+		info.Window = -1
+		if n >= unsafe.Offsetof(tcp.Snd_wnd)+unsafe.Sizeof(tcp.Snd_wnd) {
+			info.Window = int(tcp.Snd_wnd)
+		}
 		info.Timestamps = tcp.Options&optTimestamps != 0
 		info.Retransmits = int(tcp.Retransmits)
 		info.PeerSpokeLast = tcp.Data_segs_out == 0 || tcp.Data_segs_in > 0 && tcp.Last_data_recv < tcp.Last_data_sent
@@ -37,6 +41,17 @@ func ReadInfo(raw syscall.RawConn) (Info, error) {
 		return err
 	})
 	return info, err
+}
+
+// tcpInfo returns TCP_INFO, and how many bytes of it the kernel knows.
+func tcpInfo(fd uintptr) (info unix.TCPInfo, n uintptr, err error) {
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return info, 0, errno
+	}
+	return info, uintptr(size), nil
 }
 
 // PeerHadClosed reports whether a connection that is Closed was reset only
