@@ -72,3 +72,16 @@ func TestNoSleepInTests(t *testing.T) {
 		})
 	}
 }
+
+// A program that somebody has built in the tree gets into a commit easily, and
+// stays in the history that everybody clones.
+func TestNoPrograms(t *testing.T) {
+	walk(t, func(name string) {
+		content := read(t, name)
+		for system, magic := range map[string]string{"Linux": "\x7fELF", "macOS": "\xcf\xfa\xed\xfe", "Windows": "MZ\x90\x00"} {
+			if bytes.HasPrefix(content, []byte(magic)) {
+				t.Errorf("%s is a program for %s: build with go run, or go build -o elsewhere", name, system)
+			}
+		}
+	})
+}
