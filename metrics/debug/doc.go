@@ -5,12 +5,18 @@
 //
 // It is mounted as net/http/pprof is, under any path:
 //
+//	meter := &metrics.Meter{}
+//	transport := &pool.Transport{Meter: meter}
+//	...
 //	page, err := debug.New(debug.Config{Sources: []debug.Source{
-//		{Name: "payments", Accounts: transport.Meter},
+//		{Name: "payments", Accounts: meter},
 //	}})
 //	...
 //	defer page.Close()
 //	mux.Handle("/debug/lastack/", page)
+//
+// Where nobody has given the pool a Meter, [Func] shows what its method Stats
+// returns, without the kernel's word and the lives of its connections.
 //
 // The page keeps a sample every five seconds for a quarter of an hour, so that
 // its plots show how things came to be before it was opened. It is whole

@@ -67,8 +67,8 @@ func New(c Config) (*Page, error) {
 	c.Sources = slices.Clone(c.Sources)
 	names := make(map[string]bool)
 	for i, s := range c.Sources {
-		if s.Accounts == nil {
-			return nil, fmt.Errorf("debug: Sources[%d], %q, has no Accounts", i, s.Name)
+		if missing(s.Accounts) {
+			return nil, fmt.Errorf("debug: Sources[%d], %q, has no Accounts: what a pool that was given no Meter keeps is Func(transport.Stats)", i, s.Name)
 		}
 		if names[s.Name] {
 			return nil, fmt.Errorf("debug: two Sources are called %q", s.Name)
@@ -89,6 +89,21 @@ func New(c Config) (*Page, error) {
 		w.run(ctx, p.looks)
 	}()
 	return p, nil
+}
+
+// missing reports whether there are no accounts, also where the interface holds
+// a nil: the Meter of a pool.Transport that was not given one is such. The page
+// reads them on a goroutine of its own, where that would end the program.
+func missing(a Accounts) bool {
+	switch a := a.(type) {
+	case nil:
+		return true
+	case *metrics.Meter:
+		return a == nil
+	case Func:
+		return a == nil
+	}
+	return false
 }
 
 // Close ends the taking of samples and waits for that. From then on the Page

@@ -12,6 +12,7 @@ import (
 	"github.com/lastack/lastack/metrics"
 	"github.com/lastack/lastack/metrics/debug"
 	"github.com/lastack/lastack/metrics/debug/internal/sample"
+	"github.com/lastack/lastack/pool"
 )
 
 // page makes a Page of sources for the time of a test.
@@ -237,6 +238,8 @@ func TestNew(t *testing.T) {
 	for name, sources := range map[string][]debug.Source{
 		"none":        nil,
 		"no Accounts": {{Name: "x"}},
+		"a nil Meter": {{Name: "x", Accounts: (&pool.Transport{}).Meter}},
+		"a nil Func":  {{Name: "x", Accounts: debug.Func(nil)}},
 		"same name":   {{Name: "x", Accounts: meter}, {Name: "x", Accounts: meter}},
 	} {
 		if p, err := debug.New(debug.Config{Sources: sources}); err == nil {
