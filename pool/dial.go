@@ -187,12 +187,24 @@ func (t *Transport) adopt(b *dialBirth, c net.Conn) net.Conn {
 	if b.conn = lingerConn(b.raw); b.conn == nil || b.life == nil {
 		// Somebody else's: it is counted, but nobody sees how it ends.
 		b.conn, b.life = nil, b.host.Born(false)
-		b.life.SetAddrs(b.raw.LocalAddr(), b.raw.RemoteAddr())
+		b.life.SetAddrs(addrs(b.raw))
 		b.life.SetDialed(b.dialled)
 		return b.raw
 	}
 	b.conn.Tell(linger.Abandoned) // until it has become a connection of the pool
 	return b.raw
+}
+
+// addrs asks somebody else's connection for its addresses. http.Transport never
+// does, and so serves connections that embed a net.Conn which is nil, and panic
+// when they are asked. Those have none.
+func addrs(c net.Conn) (local, remote net.Addr) {
+	defer func() {
+		if recover() != nil {
+			local, remote = nil, nil
+		}
+	}()
+	return c.LocalAddr(), c.RemoteAddr()
 }
 
 // lingerConn returns the Conn at or below c, or nil.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -66,3 +67,29 @@ func TestLivesUnmanaged(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// http.Transport asks a connection for no address, so one that has none to
+// tell works in the pool too.
+func TestConnWithoutAddress(t *testing.T) {
+	srv, base := newServer(t, "http", hello)
+	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return halfConn{ReadWriteCloser: c}, err
+	}
+	tr := &Transport{Base: base, Meter: new(metrics.Meter)}
+	defer shutdownQuietly(t, tr)
+	if got := get(t, tr, srv.URL); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	if l := tr.Meter.Lives()[0]; l.Requests != 1 || l.Remote.IsValid() {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A halfConn reads, writes and closes. Asked for more, it panics.
+type halfConn struct {
+	io.ReadWriteCloser
+	noConn
+}
+
+type noConn struct{ net.Conn }
