@@ -31,6 +31,16 @@ func TestTopLevel(t *testing.T) {
 	}
 }
 
+// TestOnlyText: what is built from the tree does not belong into it. A program
+// that lies here was left by go build.
+func TestOnlyText(t *testing.T) {
+	walk(t, func(name string) {
+		if bytes.IndexByte(read(t, name), 0) >= 0 {
+			t.Errorf("%s is not a text: was it built here?", name)
+		}
+	})
+}
+
 // places are what only means something on the machine of whoever wrote it:
 // paths below the usual homes, and registries. Which of those to ask is the
 // business of whoever builds.
@@ -42,11 +52,7 @@ func TestNoPlaces(t *testing.T) {
 		if name == "internal/house/layout_test.go" {
 			return // it has to name them
 		}
-		content := read(t, name)
-		if bytes.IndexByte(content, 0) >= 0 {
-			return // not a text
-		}
-		for i, line := range bytes.Split(content, []byte("\n")) {
+		for i, line := range bytes.Split(read(t, name), []byte("\n")) {
 			if found := places.Find(line); found != nil {
 				t.Errorf("%s:%d: %q means nothing on another machine", name, i+1, found)
 			}
