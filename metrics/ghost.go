@@ -55,9 +55,9 @@ type ghostPart struct {
 	before, next *ghostPart // in the ghost's idleList, while there are idle connections
 
 	// The results.
-	dials  uint64  // connections that the ghost dialled
-	closed uint64  // of those, closed by it, each of which is a TIME_WAIT
-	recent *minute // when; nil: none yet
+	dials  uint64 // connections that the ghost dialled
+	closed uint64 // of those, closed by it, each of which is a TIME_WAIT
+	recent minute // when
 }
 
 // lease gives a request a connection, or makes it wait for one.
@@ -209,8 +209,5 @@ func (p *ghostPart) close(now int64) {
 		return
 	}
 	p.closed++
-	if p.recent == nil {
-		p.recent = new(minute)
-	}
 	p.recent.add(now)
 }

@@ -44,10 +44,7 @@ func (h *hostGhost) read(results []result, now int64) {
 	results[0] = result{h.perRequest, h.begun, h.recent.read(now)}
 	for i := range h.parts {
 		p := &h.parts[i]
-		results[i+1] = result{have: p.closed, dial: p.dials}
-		if p.recent != nil {
-			results[i+1].stand = p.recent.read(now)
-		}
+		results[i+1] = result{p.closed, p.dials, p.recent.read(now)}
 	}
 }
 

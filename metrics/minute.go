@@ -11,12 +11,15 @@ type minute struct {
 	end     int64 // of the second that it counts now, in nanoseconds
 	at      uint  // its bucket
 	sum     uint64
-	buckets [minuteBuckets]uint32
+	buckets *[minuteBuckets]uint32 // nil: there has been nothing
 }
 
 // add counts one at now, in nanoseconds. Time that goes back is taken to stand
 // still.
 func (m *minute) add(now int64) {
+	if m.buckets == nil {
+		m.buckets = new([minuteBuckets]uint32) // most of a Meter's minutes stay empty
+	}
 	if now >= m.end {
 		m.pass(now)
 	}
@@ -26,7 +29,7 @@ func (m *minute) add(now int64) {
 
 // read returns what the minute before now has.
 func (m *minute) read(now int64) uint64 {
-	if now >= m.end {
+	if m.buckets != nil && now >= m.end {
 		m.pass(now)
 	}
 	return m.sum

@@ -31,21 +31,26 @@ type WhatIf struct {
 type curve struct {
 	diff uint64
 
-	// By the largest pool that dials for a lease, and that has no room for a
-	// return; all smaller ones do so too.
-	dials, closes [curveSizes + 1]uint64
+	counts *curveCounts // nil: there has been no lease
 
 	most int // the largest pool that had no room, but for curveSizes
 }
 
+// The counts of a curve are by the largest pool that dials for a lease, and that
+// has no room for a return; all smaller ones do so too.
+type curveCounts struct{ dials, closes [curveSizes + 1]uint64 }
+
 func (c *curve) lease() {
-	c.dials[bits.TrailingZeros64(c.diff)]++
+	if c.counts == nil {
+		c.counts = new(curveCounts) // hosts that only multiplex have none
+	}
+	c.counts.dials[bits.TrailingZeros64(c.diff)]++
 	c.diff &= c.diff - 1
 }
 
 func (c *curve) giveBack() {
 	k := bits.TrailingZeros64(^c.diff)
-	c.closes[k]++
+	c.counts.closes[k]++
 	if k > c.most && k < curveSizes {
 		c.most = k
 	}
@@ -59,10 +64,14 @@ func (c *curve) sizes() int { return min(c.most+2, curveSizes) }
 // read fills w, which has a place for each of [curve.sizes]. Without timeWaits
 // nothing is claimed of what the closed connections leave.
 func (c *curve) read(w []WhatIf, timeWaits bool) {
-	dials, closes := c.dials[curveSizes], c.closes[curveSizes]
+	var n curveCounts
+	if c.counts != nil {
+		n = *c.counts
+	}
+	dials, closes := n.dials[curveSizes], n.closes[curveSizes]
 	for k := len(w) - 1; k >= 0; k-- {
-		dials += c.dials[k]
-		closes += c.closes[k]
+		dials += n.dials[k]
+		closes += n.closes[k]
 		w[k] = WhatIf{MaxIdle: k, Dials: dials}
 		if timeWaits {
 			w[k].TimeWaits = closes
