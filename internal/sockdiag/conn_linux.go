@@ -16,7 +16,7 @@ type Conn struct {
 	fd   int
 	seq  uint32
 	left bool // a dump was stopped, the rest of which is still to be read
-	req  [requestLen]byte
+	req  [dumpLen]byte
 	buf  [maxMessage]byte
 }
 
@@ -86,7 +86,7 @@ func (c *Conn) FindOn(device uint32, local, remote netip.AddrPort) (Socket, bool
 	}
 
 	c.seq++
-	req := appendRequest(c.req[:0], 0, c.seq, family, AllStates, false)
+	req := appendRequest(c.req[:0], c.seq, family, AllStates)
 	req = appendID(req, local, remote, ifindex)
 	if err := c.send(req); err != nil {
 		return Socket{}, false, err
@@ -119,23 +119,11 @@ func (c *Conn) Each(states uint32, fn func(Socket) bool) error { return c.each(s
 func (c *Conn) EachHeard(states uint32, fn func(Socket) bool) error { return c.each(states, true, fn) }
 
 func (c *Conn) each(states uint32, info bool, fn func(Socket) bool) error {
-	for _, family := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
-		c.seq++
-		req := appendRequest(c.req[:0], dumpFlags, c.seq, family, states, info)
-		req = appendID(req, netip.AddrPort{}, netip.AddrPort{}, 0)
-		if err := c.send(req); err != nil {
-			return err
-		}
-		stopped := false
-		err := c.receive(func(s Socket) bool {
-			stopped = !fn(s)
-			return !stopped
-		}, true)
-		if err != nil || stopped {
-			return err
-		}
+	c.seq++
+	if err := c.send(appendDump(c.req[:0], c.seq, states, info)); err != nil {
+		return err
 	}
-	return nil
+	return c.receive(fn, true)
 }
 
 func (c *Conn) send(req []byte) error {
@@ -172,7 +160,7 @@ func (c *Conn) receive(fn func(Socket) bool, dump bool) error {
 				continue // left over from a request that failed half-way
 			}
 			switch m.kind {
-			case kindSock:
+			case kindSock, kindDump:
 				stopped = stopped || !fn(m.sock)
 				if !dump {
 					return nil

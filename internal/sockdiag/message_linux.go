@@ -15,12 +15,13 @@ const (
 	headerLen  = unix.NLMSG_HDRLEN   // struct nlmsghdr
 	sockIDLen  = 48                  // struct inet_diag_sockid
 	requestLen = headerLen + 8 + 48  // … and struct inet_diag_req_v2
+	dumpLen    = headerLen + 60      // … and struct inet_diag_req, see appendDump
 	sockLen    = 4 + sockIDLen + 5*4 // struct inet_diag_msg
 	errnoLen   = 4                   // start of struct nlmsgerr
 	noCookie   = 0xffffffff          // INET_DIAG_NOCOOKIE: any socket with these addresses
 	maxMessage = 32 << 10            // the kernel never makes a dump's datagram larger
-	dumpFlags  = unix.NLM_F_DUMP     // all sockets that match
 	kindSock   = unix.SOCK_DIAG_BY_FAMILY
+	kindDump   = 18 // TCPDIAG_GETSOCK
 	kindError  = unix.NLMSG_ERROR
 	kindDone   = unix.NLMSG_DONE
 
@@ -36,7 +37,7 @@ type message struct {
 	kind  uint16
 	seq   uint32
 	errno unix.Errno // of kindError and kindDone; 0 is success
-	sock  Socket     // of kindSock
+	sock  Socket     // of kindSock and kindDump
 }
 
 // parse returns the first message in b and what follows it. It trusts nothing
@@ -54,7 +55,7 @@ func parse(b []byte) (m message, rest []byte, err error) {
 	body := b[headerLen:n]
 
 	switch m.kind {
-	case kindSock:
+	case kindSock, kindDump:
 		if m.sock, err = parseSocket(body); err != nil {
 			return m, nil, err
 		}
@@ -123,20 +124,39 @@ func attribute(b []byte, kind uint16) []byte {
 	return nil
 }
 
-// appendRequest appends a request for the TCP sockets of family in states. If
-// info is set, struct tcp_info comes with each.
-func appendRequest(b []byte, flags uint16, seq uint32, family uint8, states uint32, info bool) []byte {
+// appendRequest appends a request for the TCP sockets of family in states. The
+// addresses of one follow.
+func appendRequest(b []byte, seq uint32, family uint8, states uint32) []byte {
+	b = appendHeader(b, requestLen, kindSock, 0, seq)
+	b = append(b, family, unix.IPPROTO_TCP, 0, 0)
+	return binary.NativeEndian.AppendUint32(b, states)
+}
+
+// appendDump appends a request for all TCP sockets in states. If info is set,
+// struct tcp_info comes with each.
+//
+// It is the older of the two requests, because the newer one is for one family:
+// to walk through the kernel's table for the second took a quarter of the time,
+// even if there was none. Wherever the kernel has one it has the other, and the
+// answers are the same.
+func appendDump(b []byte, seq uint32, states uint32, info bool) []byte {
 	var extensions uint8
 	if info {
 		extensions = 1 << (attrInfo - 1)
 	}
-	b = binary.NativeEndian.AppendUint32(b, requestLen)
-	b = binary.NativeEndian.AppendUint16(b, unix.SOCK_DIAG_BY_FAMILY)
+	b = appendHeader(b, dumpLen, kindDump, unix.NLM_F_DUMP, seq)
+	b = append(b, unix.AF_UNSPEC, 0, 0, extensions)
+	b = appendID(b, netip.AddrPort{}, netip.AddrPort{}, 0)
+	b = binary.NativeEndian.AppendUint32(b, states)
+	return binary.NativeEndian.AppendUint32(b, 0)
+}
+
+func appendHeader(b []byte, n uint32, kind, flags uint16, seq uint32) []byte {
+	b = binary.NativeEndian.AppendUint32(b, n)
+	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
 	b = binary.NativeEndian.AppendUint32(b, seq)
-	b = binary.NativeEndian.AppendUint32(b, 0) // the kernel fills in our port id
-	b = append(b, family, unix.IPPROTO_TCP, extensions, 0)
-	return binary.NativeEndian.AppendUint32(b, states)
+	return binary.NativeEndian.AppendUint32(b, 0) // the kernel fills in our port id
 }
 
 // appendID appends the addresses of one socket, as seen from it.

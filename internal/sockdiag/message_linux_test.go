@@ -87,7 +87,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(rawSocket(unix.AF_INET, Established, 0, netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")))
 	f.Add(rawSocket(unix.AF_INET6, FinWait2, 3, netip.MustParseAddrPort("[::1]:1"), netip.MustParseAddrPort("[::1]:2")))
 	f.Add(withInfo(rawSocket(unix.AF_INET, CloseWait, 0, netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")), 1))
-	f.Add(appendRequest(nil, dumpFlags, 1, unix.AF_INET, AllStates, true))
+	f.Add(appendRequest(nil, 1, unix.AF_INET, AllStates))
+	f.Add(appendDump(nil, 1, AllStates, true))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for len(b) > 0 {
 			m, rest, err := parse(b)
