@@ -70,7 +70,7 @@ func (c *Conn) Leave(reason string) {
 		c.reason = reason
 		switch c.place.Load() {
 		case ended:
-			h.countReason(Closed, -1)
+			h.countReason(c.missed, -1)
 			fallthrough
 		case leaving:
 			if c.missed == Closed {
@@ -97,11 +97,16 @@ func (c *Conn) Leave(reason string) {
 
 // Retire says that the connection will be given to no further request, and why:
 // from now on it is missing, and dials are for it. It may still serve; [Conn.Leave]
-// is to follow when it does not.
+// is to follow when it does not. One that is [Upgraded] serves until it is closed,
+// and any other pool would have been without it.
 func (c *Conn) Retire(reason string) {
-	c.host.mu.Lock()
+	h := c.host
+	h.mu.Lock()
 	c.miss(reason)
-	c.host.mu.Unlock()
+	h.mu.Unlock()
+	if reason == Upgraded && !h.multiplexed.Load() {
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
+	}
 }
 
 // miss has the next dial be for the connection. The host's mu must be held.
@@ -147,7 +152,8 @@ func (c *Conn) Closing() {
 }
 
 // Ended says how the connection ended, and whether its farewell was cut short.
-// A connection that nobody gave a reason for counts as "closed".
+// A connection that nobody gave a reason for counts as "closed", or as what
+// [Conn.Retire] was told.
 func (c *Conn) Ended(e linger.Ending, hurried bool) {
 	h := c.host
 	if int(e) >= len(h.ended) {
@@ -166,7 +172,7 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 		h.hurried.Add(1)
 	}
 	if c.reason == "" {
-		h.countReason(Closed, 1)
+		h.countReason(c.missed, 1)
 	}
 	c.gone, c.ending = h.moment(), e
 	life := cmp.Or(c.closed, c.gone) - c.born

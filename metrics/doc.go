@@ -60,7 +60,8 @@
 //
 // Where a ghost cannot know, it claims nothing: for hosts whose connections
 // carry several requests at a time (HTTP/2, gRPC), for connections that it
-// still keeps, for requests whose connection the peer or a failure ended, and
+// still keeps, for requests whose connection the peer or a failure ended, that
+// was upgraded, or whose response was closed unread ([Host.Drained]), and
 // for idle connections of a host whose server has been seen to close first, or
 // keeps them for less long than the model ([HostSnapshot.KeepAlive]).
 //

@@ -20,6 +20,7 @@ const (
 	dialed                   // a dial succeeded; at is how long it took
 	serverCloses             // the server closed a connection that rested
 	leavesNone               // connections closed first leave no TIME_WAIT
+	drained                  // the next connection that is given back is of no use to net/http
 )
 
 // An event is what a ghost is told.

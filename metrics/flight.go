@@ -225,7 +225,7 @@ func (c *Conn) tale() Life {
 	}
 	until := cmp.Or(c.closed, c.gone)
 	if c.gone != 0 {
-		l.Reason = cmp.Or(l.Reason, Closed)
+		l.Reason = cmp.Or(l.Reason, c.missed)
 	}
 	h.mu.Unlock()
 

@@ -10,7 +10,8 @@ type hostGhost struct {
 	keeps      *keepAlive // for how long the server keeps idle connections, as far as is known
 	leavesNone bool       // what is closed first here leaves no TIME_WAIT
 
-	spoiled int // returned connections that are of no use to any pool
+	spoiled int // connections whose return is to come, and that are of no use to any pool
+	drained int // or of none to net/http
 
 	// The results that need no ghost.
 	begun      uint64 // connections that "one per request" would have dialled
@@ -59,6 +60,9 @@ func (gs ghosts) step(e event) {
 	case spoiled:
 		gs.advance(e.at)
 		h.spoiled++
+	case drained:
+		gs.advance(e.at)
+		h.drained++
 	case serverCloses:
 		gs.advance(e.at)
 		h.serverCloses = true
@@ -74,10 +78,15 @@ func (gs ghosts) giveBack(h *hostGhost, now int64) {
 	}
 	h.perRequest++
 	h.recent.add(now)
-	bad := h.spoiled > 0
-	if bad {
+	bad := true
+	switch {
+	case h.spoiled > 0:
 		h.spoiled--
-	} else {
+	case h.drained > 0:
+		h.drained--
+		h.curve.giveBack()
+	default:
+		bad = false
 		h.curve.giveBack()
 	}
 	for i, g := range gs {
@@ -115,5 +124,16 @@ func (h *hostGhost) learnDialTime(took int64) {
 func (h *Host) TLS() {
 	if !h.multiplexed.Load() {
 		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: leavesNone})
+	}
+}
+
+// Drained says that the caller of a request has closed its response unread, and
+// that the pool has read the rest; it comes before the request's [Host.Return].
+// net/http would have closed the connection. Where something has arrived that it
+// had not read, that is a reset, which leaves no TIME_WAIT: so the ghosts claim
+// none, and do not get the connection back.
+func (h *Host) Drained() {
+	if !h.multiplexed.Load() {
+		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: drained})
 	}
 }

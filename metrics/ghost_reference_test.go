@@ -111,7 +111,7 @@ func (r *reference) step(e event) {
 			q.bad = true
 		}
 		r.release(h, q)
-	case spoiled:
+	case spoiled, drained:
 		h.spoiled++
 	case serverCloses:
 		h.serverCloses = true
@@ -222,6 +222,9 @@ func FuzzGhost(f *testing.F) {
 		now := int64(0)
 		for ; len(b) >= 2; b = b[2:] {
 			e := event{ghost: hosts[b[0]/5%3], kind: kind(b[0] % 5)}
+			if e.kind == spoiled && b[1]%2 > 0 {
+				e.kind = drained
+			}
 			// Cubes reach from nothing to beyond the idle timeout.
 			step := int64(b[1]) * int64(b[1]) * int64(b[1]) * 10e3
 			if e.kind == dialed {

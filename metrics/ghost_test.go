@@ -158,7 +158,7 @@ func randomTrace(rng *rand.Rand, hosts []*hostGhost, n int, gap, service, dial i
 			d := open[first]
 			open = append(open[:first], open[first+1:]...)
 			if rng.IntN(20) == 0 {
-				events = append(events, event{d.at, d.host, spoiled})
+				events = append(events, event{d.at, d.host, []kind{spoiled, drained}[rng.IntN(2)]})
 			}
 			events = append(events, event{d.at, d.host, returned})
 		}

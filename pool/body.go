@@ -29,6 +29,7 @@ type body struct {
 	state atomic.Int32
 
 	forgotten bool // nobody can close it any more but the pool
+	drained   bool // its caller has closed it unread, and the rest has been read
 }
 
 // The states of a body.
@@ -106,6 +107,7 @@ func (b *body) drain() {
 		return
 	}
 	b.inner.Close()
+	b.drained = !b.forgotten // of that the ghosts have heard
 	b.x.finished()
 }
 

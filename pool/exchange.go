@@ -164,6 +164,9 @@ func (x *exchange) finish() bool {
 func (x *exchange) finished() {
 	if x.conn.cc.Available() == 1 && x.finish() {
 		x.conn.current.Store(nil) // at rest it does not hold on to the caller's context
+		if x.body.drained {
+			x.conn.g.host.Drained()
+		}
 		x.conn.returned(time.Time{})
 	}
 }

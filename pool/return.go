@@ -140,6 +140,7 @@ func (c *conn) left(err error, done int, leased time.Time) {
 	}
 	if upgraded(err) {
 		// It belongs to the caller now, who closes it.
+		c.life.Retire(metrics.Upgraded)
 		c.tell(linger.Unsure)
 		if c.parted.Load() {
 			c.tell(linger.SaidGoodbye) // already
