@@ -17,7 +17,7 @@ import (
 // later. On an accepted connection that call, which is known by its caller's
 // name, counts as Close: the farewell hears the client out and then sends FIN.
 func (c *Conn) CloseWrite() error {
-	if c.served && c.closer.Policy.orDefault().Fallback != Plain && c.raw != nil && calledByServer() {
+	if c.served && !c.lent.Load() && c.closer.Policy.orDefault().Fallback != Plain && c.raw != nil && calledByServer() {
 		if info, err := sockopt.ReadInfo(c.raw); err == nil && info.State == sockopt.Established {
 			return c.close(true)
 		}

@@ -17,8 +17,8 @@ import (
 type tcpConn = net.TCPConn
 
 // A Conn is a *net.TCPConn that ends by its Closer's Policy. Everything but
-// Close and CloseWrite is the standard library's own: vectored writes, sendfile, splice,
-// deadlines, SyscallConn.
+// Close, CloseWrite and File is the standard library's own: vectored writes,
+// sendfile, splice, deadlines, SyscallConn.
 //
 // Its methods may be called concurrently.
 type Conn struct {
@@ -37,6 +37,7 @@ type Conn struct {
 
 	fact    atomic.Uint32 // a Fact
 	closed  atomic.Bool
+	lent    atomic.Bool   // somebody else has a descriptor, by File
 	silence atomic.Int64  // at Close; negative: the peer had closed before, or it is not known
 	news    chan struct{} // holds one when a Fact was told after Close
 
@@ -199,6 +200,16 @@ func (c *Conn) Silence() (d time.Duration, open bool) {
 	}
 	d = time.Duration(c.silence.Load()) // leave has noted it before it closed
 	return max(0, d), d >= 0
+}
+
+// File returns a duplicate of the connection's descriptor, as [net.TCPConn.File]
+// does. The connection then lasts until the duplicate is closed as well, here or
+// in the process that it was handed to, so it is no more the Closer's to end:
+// Close closes this side's descriptor and nothing else, and reports Unknown.
+// To set an option use SyscallConn, which leaves the ending to the Closer.
+func (c *Conn) File() (*os.File, error) {
+	c.lent.Store(true)
+	return c.tcpConn.File()
 }
 
 // Close ends the connection by its Closer's Policy. It returns at once, and

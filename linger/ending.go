@@ -12,7 +12,8 @@ type Ending uint8
 
 const (
 	// Unknown is the ending of a connection that the Closer could not see into:
-	// one that is not a *net.TCPConn.
+	// one that is not a *net.TCPConn, or that lives on in somebody else's
+	// descriptor (Conn.File).
 	Unknown Ending = iota
 
 	// PeerFirst means that the peer sent its FIN first. This side went through

@@ -212,3 +212,30 @@ func ExampleConn_CloseWrite() {
 	closer.Shutdown(context.Background())
 	// Output: hello <nil>
 }
+
+// A connection that somebody else goes on with, such as another process, is
+// his to end.
+func ExampleConn_File() {
+	client, server := pair()
+	closer := &linger.Closer{Ended: func(e linger.Ending) { fmt.Println("ended:", e) }}
+	conn := closer.Conn(server)
+	file, err := conn.File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.Close()
+	closer.Shutdown(context.Background())
+
+	heir, err := net.FileConn(file) // in the other process
+	if err != nil {
+		log.Fatal(err)
+	}
+	file.Close()
+	fmt.Fprint(heir, "still here")
+	heir.Close()
+	said, err := io.ReadAll(client)
+	fmt.Println(string(said), err)
+	// Output:
+	// ended: unknown
+	// still here <nil>
+}

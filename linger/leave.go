@@ -120,6 +120,13 @@ func (c *Conn) leave() error {
 		c.closer.settle(c, inquest{ending: Lost})
 		return c.tcpConn.Close()
 	}
+	if c.lent.Load() {
+		if c.preset {
+			sockopt.SetFinReset(c.raw, false)
+		}
+		c.closer.settle(c, inquest{ending: Unknown})
+		return c.tcpConn.Close()
+	}
 	info, err := sockopt.ReadInfo(c.raw)
 	if err != nil {
 		info = sockopt.Info{}
