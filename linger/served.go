@@ -49,7 +49,6 @@ func (c *Conn) choose(p Policy, info sockopt.Info, fact Fact, pat patience) way 
 // when the client has closed too.
 func (c *Conn) prepareServed(raw syscall.RawConn, q inquest, info sockopt.Info) inquest {
 	q.ending, q.look = LocalFirst, true
-	sockopt.CapUserTimeout(raw, c.closer.Policy.orDefault().orphanTime(info.RTT))
 	if sockopt.SetDeaf(raw, true) != nil {
 		return q
 	}
@@ -63,7 +62,11 @@ func (c *Conn) prepareServed(raw syscall.RawConn, q inquest, info sockopt.Info) 
 		sockopt.SetDeaf(raw, false)
 		sockopt.SetFinReset(raw, false)
 		q.ending, q.look = PeerFirst, false
+		return q
 	}
+	// What the client acknowledges is not heard, so the kernel would send FIN again
+	// for as long as to a client that has gone.
+	sockopt.CapUserTimeout(raw, c.closer.Policy.orDefault().orphanTime(info.RTT))
 	return q
 }
 

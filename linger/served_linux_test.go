@@ -201,14 +201,20 @@ func TestServedWithoutFilter(t *testing.T) {
 	got := new(endings)
 	cl := &Closer{Ended: got.add}
 	c, client := accepted(t, cl)
-	c.raw.Control(func(fd uintptr) {
-		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1); err != nil {
-			t.Skip(err)
-		}
-	})
+	lockFilter(t, c)
 	say(t, c, "last word")
 	c.Close()
 	hear(t, client, "last word")
 	hearEOF(t, client)
 	got.wantOne(t, cl, LocalFirst)
+}
+
+// lockFilter makes the connection's filter one that cannot be changed.
+func lockFilter(t *testing.T, c *Conn) {
+	t.Helper()
+	c.raw.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1); err != nil {
+			t.Skip(err)
+		}
+	})
 }

@@ -32,26 +32,37 @@ func fill(t *testing.T, c *Conn) (wrote int64) {
 	return wrote
 }
 
-// TestKernelFullClient: a client whose kernel has taken every byte, and has no
-// room for the FIN, reads the end when it reads on.
-func TestKernelFullClient(t *testing.T) {
+// TestKernelLateEnd: a client reads the end of what it was sent, although it
+// could not be told for longer than the server's kernel tries to tell a client
+// that does not close.
+func TestKernelLateEnd(t *testing.T) {
 	netlab.Run(t, func(lab *netlab.Lab) {
 		type half struct {
+			name   string
 			client *net.TCPConn
 			wrote  int64
 		}
 		cl := &Closer{Policy: orphanPolicy}
 		var all []half
-		for range 5 {
-			c, client := accepted(t, cl)
-			all = append(all, half{client, fill(t, c)})
-			c.Close()
-		}
+
+		c, client := accepted(t, cl)
+		all = append(all, half{"it had no room for the FIN", client, fill(t, c)})
+		c.Close()
+
+		c, client = accepted(t, cl)
+		lockFilter(t, c)
+		say(t, c, enough)
+		hear(t, client, enough)
+		all = append(all, half{"the FIN was lost on a socket that hears", client, 0})
+		remove := lab.BlackHole(t, c.local)
+		c.Close()
+
 		<-time.After(2 * orphanPolicy.orphanTime(0))
+		remove()
 		for _, h := range all {
 			h.client.SetReadDeadline(time.Now().Add(20 * time.Second))
 			if n, err := io.Copy(io.Discard, h.client); n != h.wrote || err != nil {
-				t.Errorf("%d bytes of %d came, %v", n, h.wrote, err)
+				t.Errorf("%s: %d bytes of %d came, %v", h.name, n, h.wrote, err)
 			}
 		}
 	})
