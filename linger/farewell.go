@@ -135,7 +135,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 					pat = hasWaited
 				}
 			}
-			poll = min(2*poll, maxPoll)
+			poll = min(c.nextPoll(poll), maxPoll)
 		case err == io.EOF:
 			if !info.Known {
 				return inquest{ending: PeerFirst}

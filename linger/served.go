@@ -77,3 +77,13 @@ func (c *Conn) firstPoll() time.Duration {
 	}
 	return time.Millisecond
 }
+
+// nextPoll is the interval after one of this length. The client of an accepted
+// connection, which may take a while to acknowledge, waits no more than a
+// quarter longer for its FIN.
+func (c *Conn) nextPoll(poll time.Duration) time.Duration {
+	if c.served {
+		return poll + poll/4
+	}
+	return 2 * poll
+}
