@@ -227,13 +227,18 @@ func (v *view) whatIf() section {
 		dials.points = append(dials.points, point{float64(w.MaxIdle), float64(w.Dials)})
 		waits.points = append(waits.points, point{float64(w.MaxIdle), float64(w.TimeWaits)})
 	}
+	most := h.Curve[len(h.Curve)-1]
+	dials.total = fmt.Sprintf("%s with %d", short(float64(most.Dials)), most.MaxIdle)
+	waits.total = fmt.Sprintf("%s with %d", short(float64(most.TimeWaits)), most.MaxIdle)
 	p.series = []series{dials, waits}
-	for i := range 5 {
-		k := math.Round(p.to * float64(i) / 4)
-		p.ticks = append(p.ticks, tick{k, count(int(k))})
+	for k := 0; k <= most.MaxIdle; k += 8 {
+		if most.MaxIdle-k >= 6 {
+			p.ticks = append(p.ticks, tick{float64(k), count(k)})
+		}
 	}
+	p.ticks = append(p.ticks, tick{p.to, count(most.MaxIdle)})
 	t := &table{caption: "The same as numbers", columns: []column{
-		{"kept at rest", "The limit on resting connections (MaxIdlePerHost).", true},
+		{"kept at rest", "The limit on resting connections (MaxIdlePerHost).", false},
 		{"dials", dials.help, true}, {"TIME_WAITs", waits.help, true},
 	}}
 	for _, k := range []int{0, 1, 2, 4, 8, 16, 32, h.Curve[len(h.Curve)-1].MaxIdle} {

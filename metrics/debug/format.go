@@ -81,7 +81,33 @@ func trim(f float64) string {
 	}
 }
 
-func lasting(d time.Duration) string { return seconds(d.Seconds()) }
+// lasting writes how long something took, as people say it: 12 s, 3 min 31 s,
+// 2 h 5 min.
+func lasting(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return seconds(d.Seconds())
+	case d < 2*time.Minute && d != time.Minute:
+		return trim(math.Round(d.Seconds()*10)/10) + " s"
+	case d < time.Hour:
+		return pair(d.Round(time.Second), time.Minute, " min", time.Second, " s")
+	default:
+		return pair(d.Round(time.Minute), time.Hour, " h", time.Minute, " min")
+	}
+}
+
+// pair writes d in two units, without the second if there is nothing of it.
+func pair(d, large time.Duration, first string, small time.Duration, second string) string {
+	s := count(int64(d/large)) + first
+	if rest := d % large / small; rest > 0 {
+		s += " " + strconv.FormatInt(int64(rest), 10) + second
+	}
+	return s
+}
+
+// soon writes a number of seconds in which something will happen. A fraction
+// of one is none to wait for.
+func soon(s float64) string { return lasting(time.Duration(math.Ceil(s)) * time.Second) }
 
 // part writes a share as per cent. What is not all is not rounded to 100 %.
 func part(share float64) string {
@@ -98,12 +124,12 @@ func part(share float64) string {
 	}
 }
 
-// perSecond writes a rate.
+// perSecond writes a rate, without its unit.
 func perSecond(n uint64, over time.Duration) string {
 	if over <= 0 {
-		return "0/s"
+		return "0"
 	}
-	return trim(float64(n)/over.Seconds()) + "/s"
+	return trim(float64(n) / over.Seconds())
 }
 
 // largest lists the counts of m, the largest first, the first few of them.

@@ -24,7 +24,7 @@ func (v *view) hosts() section {
 			{"waiting", "Requests that wait for a connection now; below, how many ever gave up.", true},
 			{"reuse", "Of the requests that got a connection, those that got one that had served before.", true},
 			{"TIME_WAITs", "Left here; below, what net/http's defaults would have left, at least.", true},
-			{"dialled", "How often, and why: cold is that there was no connection, all_busy that every one was in use, stale that the one at hand was found closed.", false},
+			{"dialled", "How often, and why. What takes the place of a connection that has left is dialled for the reason why that one left.", false},
 			{"ended", "How connections ended, and for what reason. local_first is a TIME_WAIT here.", false},
 			{"server keeps", "How long the server keeps a connection that rests: as it says, or as was learned from when it closed.", false},
 			{"advice", "What to change, if anything.", false},
@@ -32,13 +32,22 @@ func (v *view) hosts() section {
 	}
 	all := slices.Clone(v.source.snapshot.Hosts)
 	slices.SortStableFunc(all, func(a, b metrics.HostSnapshot) int { return cmp.Compare(b.Leases, a.Leases) })
+	words := newGlossary()
 	for _, h := range all[:min(len(all), maxRows)] {
 		t.rows = append(t.rows, v.hostRow(h))
+		for _, counts := range []map[string]uint64{h.DialedBy, h.Reasons} {
+			for reason := range counts {
+				words.reasons[reason] = true
+			}
+		}
+		for e := range h.Ended {
+			words.endings[e] = true
+		}
 	}
 	if n := len(all) - len(t.rows); n > 0 {
 		t.more = fmt.Sprintf("… and %s with fewer requests, in the JSON.", plural(n, "host", "hosts"))
 	}
-	return section{id: "hosts", title: "Hosts", wide: true, blocks: []block{t}}
+	return section{id: "hosts", title: "Hosts", wide: true, words: words.terms(), blocks: []block{t}}
 }
 
 func (v *view) hostRow(h metrics.HostSnapshot) row {
@@ -105,7 +114,7 @@ func (v *view) leaks() section {
 		caption: "Where response bodies were not closed, the worst first", class: "cards",
 		empty: "None: every response body was closed, and none was open for too long.",
 		columns: []column{
-			{"where", "The place in the program that got the response.", false},
+			{"where", "The place in the program that got the response. _unknown: the pool looks where a request comes from only for some, and this was not one; _other: places beyond those that are told apart.", false},
 			{"forgotten", "Bodies that were neither closed nor read to their end. The pool found them, and closed them.", true},
 			{"held too long", "Bodies that the program was still in possession of for longer than it had said.", true},
 		},

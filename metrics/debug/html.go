@@ -128,6 +128,7 @@ func (w *htmlWriter) about(s section) {
 			terms = append(terms, t.terms()...)
 		}
 	}
+	terms = append(terms, s.words...)
 	if s.about == "" && len(terms) == 0 {
 		return
 	}

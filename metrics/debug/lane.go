@@ -10,6 +10,7 @@ import (
 // A lane is one connection's life on the line of time that all lanes share.
 type lane struct {
 	born, end float64   // as shares of the line
+	earlier   float64   // until when there were requests that are not in uses; 0: there were none
 	uses      []stretch // the requests
 	tone      tone      // of its end
 	ended     bool
@@ -54,6 +55,9 @@ func (l *lane) html(w *htmlWriter) {
 	middle := strconv.Itoa(laneHeight / 2)
 	w.open("svg", "class", "lane", "role", "img", "aria-label", l.label, "width", "100%", "height", strconv.Itoa(laneHeight))
 	w.empty("line", "class", "life", "x1", percent(l.born), "x2", percent(max(l.end, l.born+least)), "y1", middle, "y2", middle)
+	if l.earlier > l.born {
+		w.empty("rect", "class", "earlier", "x", percent(l.born), "width", percent(l.earlier-l.born), "y", "2", "height", strconv.Itoa(laneHeight-4))
+	}
 	var drawn float64 = -1
 	for _, u := range l.uses {
 		to := max(u.to, u.from+least)
@@ -70,13 +74,18 @@ func (l *lane) html(w *htmlWriter) {
 }
 
 // String draws the lane with letters: a line for its life, a block for a
-// request, a cross for its end.
+// request, a pale one where others were, a cross for its end.
 func (l *lane) String() string {
 	const width = 30
 	cells := []rune(strings.Repeat(" ", width))
 	at := func(share float64) int { return min(int(math.Floor(share*width)), width-1) }
 	for i := at(l.born); i <= at(l.end); i++ {
 		cells[i] = '─'
+	}
+	if l.earlier > l.born {
+		for i := at(l.born); i <= at(l.earlier); i++ {
+			cells[i] = '░'
+		}
 	}
 	for _, u := range l.uses {
 		for i := at(u.from); i <= at(u.to); i++ {

@@ -10,11 +10,16 @@ import (
 	"github.com/lastack/lastack/metrics"
 )
 
+// keptUses is how many uses of a connection a Meter keeps. Where there are fewer,
+// the first is among them.
+const keptUses = 16
+
 // lanes shows the last connections, one beside the other.
 func (v *view) lanes() section {
 	s := section{
 		id: "lives", title: "The last connections", wide: true,
-		about: "Each row is one connection: the line is its life, the blocks are requests on it, and the mark is its end. " +
+		about: "Each row is one connection: the line is its life, the blocks are its last requests, and the mark is its end. " +
+			"Where it is pale it has served others, of which the times are not kept. " +
 			"Many short lines beside each other are connections that were not reused; the columns say why each was dialled, and why it left.",
 	}
 	if !v.source.hasLives {
@@ -30,16 +35,22 @@ func (v *view) lanes() section {
 		empty: "There has been no connection yet.",
 		columns: []column{
 			{"connection", "The host, and the local port, by which ss and tcpdump know it.", false},
-			{fmt.Sprintf("%s to %s", from.Format("15:04:05"), v.at.Format("15:04:05")), "The line is its life, the blocks are requests, the mark is its end.", false},
+			{fmt.Sprintf("%s to %s", from.Format("15:04:05"), v.at.Format("15:04:05")), "The line is its life, the blocks are its last requests (pale: others before them), the mark is its end.", false},
 			{"requests", "How many it was leased to.", true},
 			{"dialled for", "Why it was dialled.", false},
 			{"left for", "Why it serves no more.", false},
 			{"ended", "How it ended; local_first is a TIME_WAIT here.", false},
 		},
 	}
+	words := newGlossary()
 	for _, l := range shown {
 		t.rows = append(t.rows, v.lifeRow(l, from))
+		words.reasons[l.Dialed], words.reasons[l.Reason] = true, true
+		if !l.Gone.IsZero() {
+			words.endings[l.Ending] = true
+		}
 	}
+	s.words = words.terms()
 	if n := len(all) - len(shown); n > 0 {
 		t.more = fmt.Sprintf("… and %s, older, in the JSON.", plural(n, "connection", "connections"))
 	}
@@ -70,6 +81,9 @@ func (v *view) lifeRow(l metrics.Life, from time.Time) row {
 			end = v.at
 		}
 		line.use(from, v.at, u.From, end)
+	}
+	if len(l.Uses) >= keptUses && l.Requests > uint64(len(l.Uses)) {
+		line.earlier = shareOf(from, v.at, l.Uses[0].From)
 	}
 	lived, ended := v.at.Sub(l.Born), "–"
 	left := l.Reason

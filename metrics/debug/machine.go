@@ -134,7 +134,7 @@ func (v *view) destinations() block {
 		}
 		free := cellOf("–")
 		if d.TimeWaits > 0 {
-			free = cellOf("half in "+seconds(d.HalfFreeSeconds), "all in "+seconds(d.AllFreeSeconds))
+			free = cellOf("half in "+soon(d.HalfFreeSeconds), "all in "+soon(d.AllFreeSeconds))
 		}
 		t.rows = append(t.rows, row{tone: portTone(share), cells: []cell{
 			cellOf(d.Address.String()), cellOf(d.Source.String()),

@@ -27,6 +27,7 @@ type link struct {
 type section struct {
 	id, title string
 	about     string // what this is, and what to do about it
+	words     []term // that are in it, beside those that its blocks explain
 	blocks    []block
 	wide      bool // it needs all of a wide screen
 }

@@ -68,7 +68,11 @@ func TestFormat(t *testing.T) {
 		seconds(0): "0 s", seconds(0.0000021): "2.1 µs", seconds(0.0032): "3.2 ms", seconds(75): "75 s", seconds(60): "1 min",
 		seconds(900): "15 min", seconds(3 * 3600): "3 h", seconds(1.234): "1.23 s",
 		part(1): "100 %", part(0.99999): "99.99 %", part(0.9984): "99.84 %", part(0.5): "50.0 %", part(0): "0.0 %", part(0.0001): "< 0.1 %",
-		perSecond(10, 4*time.Second): "2.5/s", perSecond(10, 0): "0/s",
+		perSecond(10, 4*time.Second): "2.5", perSecond(10, 0): "0",
+		lasting(0): "0 s", lasting(3 * time.Millisecond): "3 ms", lasting(4992 * time.Millisecond): "5 s", lasting(75 * time.Second): "75 s",
+		lasting(time.Minute): "1 min", lasting(211 * time.Second): "3 min 31 s", lasting(5 * time.Minute): "5 min",
+		lasting(192 * time.Minute): "3 h 12 min", lasting(time.Hour - time.Millisecond): "60 min", lasting(1500 * time.Hour): "1,500 h",
+		soon(3.72): "4 s", soon(59.1): "1 min", soon(0): "0 s",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -125,8 +125,8 @@ func (p *plot) inside(at point, top float64) (x, y string) {
 
 func (p *plot) lines(w *htmlWriter, top float64) {
 	for _, s := range p.series {
-		var d strings.Builder
-		pen := false // it is on the paper
+		var d, dots strings.Builder // a value alone would be too small to be seen, or lie in a gap of the line
+		pen := false                // it is on the paper
 		before := ""
 		for i, at := range s.points {
 			if math.IsNaN(at.y) {
@@ -138,7 +138,7 @@ func (p *plot) lines(w *htmlWriter, top float64) {
 			case !pen:
 				d.WriteString("M" + x + " " + y)
 				if i+1 == len(s.points) || math.IsNaN(s.points[i+1].y) {
-					d.WriteString("h.01") // a dot
+					dots.WriteString("M" + x + " " + y + "h.01")
 				}
 			case p.kind == stairs:
 				d.WriteString("L" + x + " " + before + "L" + x + " " + y)
@@ -148,6 +148,9 @@ func (p *plot) lines(w *htmlWriter, top float64) {
 			pen, before = true, y
 		}
 		w.path("line "+s.class, d.String())
+		if dots.Len() > 0 {
+			w.path("line "+s.class+" dot", dots.String())
+		}
 	}
 }
 

@@ -35,6 +35,15 @@ func (w *textWriter) page(r *report) {
 			w.line("%s: %s", clean(s.title), clean(s.about))
 		}
 	}
+	said := make(map[term]bool)
+	for _, s := range r.parts {
+		for _, t := range s.words {
+			if !said[t] {
+				w.line("%s: %s", clean(t.name), clean(t.means))
+			}
+			said[t] = true
+		}
+	}
 }
 
 func (n note) text(w *textWriter) { w.line("%s", clean(string(n))) }

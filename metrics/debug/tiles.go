@@ -19,7 +19,7 @@ func (v *view) tiles() section {
 	if len(samples) > 1 {
 		h := subtract(samples[len(samples)-1].wait, samples[0].wait)
 		if p99, ok := quantile(h, 0.99); ok {
-			waited = "99 % waited less than " + seconds(p99)
+			waited = count(h.Count) + " had to, 99 % of them for less than " + seconds(p99)
 		}
 	}
 	waiting := tile{
@@ -33,7 +33,7 @@ func (v *view) tiles() section {
 	return section{id: "now", title: "Now", wide: true, blocks: []block{tiles{
 		{
 			name: "reuse", value: reuse(reused, leases), share: -1,
-			detail: fmt.Sprintf("%s dials, %s requests", perSecond(dials, covered), perSecond(requests, covered)),
+			detail: fmt.Sprintf("%s dials/s, %s requests/s", perSecond(dials, covered), perSecond(requests, covered)),
 			help: "Of the requests that got a connection in this span of time, those that got one that had served before. " +
 				"If it is low, see why connections were dialled in the table of hosts.",
 		},
@@ -68,7 +68,7 @@ func (v *view) portTile() tile {
 	t.value = part(t.share)
 	t.detail = fmt.Sprintf("%s of %s to %v", count(v.taken(d)), count(v.machine.report.Ports.Usable), d.Address)
 	if d.OutInSeconds >= 0 {
-		t.detail += "; at this rate none is left in " + seconds(d.OutInSeconds)
+		t.detail += "; at this rate none is left in " + soon(d.OutInSeconds)
 	}
 	return t
 }
