@@ -134,7 +134,7 @@ func adviseKeepAlive(h HostSnapshot) string {
 	if h.KeepAlive.Learned {
 		from = "as its closes show"
 	}
-	limit := h.KeepAlive.Timeout.Round(time.Millisecond)
+	limit := h.KeepAlive.limit()
 	return fmt.Sprintf("The server closes connections that have rested for %v, %s, and %d requests were sent again because theirs was just closed. Let its limit be longer than IdleTimeout here, or IdleTimeout shorter than %v.", limit, from, h.Retries, limit)
 }
 
@@ -171,13 +171,13 @@ func adviseIdle(h HostSnapshot) string {
 	if n := h.DialedBy[IdleTimeout]; many(n, 200, h.Dials) {
 		bound := ""
 		if h.KeepAlive.Timeout > 0 {
-			bound = fmt.Sprintf(", as far as the server's own limit of %v allows", h.KeepAlive.Timeout.Round(time.Millisecond))
+			bound = fmt.Sprintf(", as far as the server's own limit of %v allows", h.KeepAlive.limit())
 		}
 		return fmt.Sprintf("%d of %d dials took the place of a connection that had rested for IdleTimeout. A longer one would spare them%s.", n, h.Dials, bound)
 	}
 	if n := h.DialedBy[ServerClose] + h.DialedBy[Stale]; many(n, 200, h.Dials) && h.KeepAlive.Timeout > 0 {
 		return fmt.Sprintf("%d of %d dials took the place of a connection that the server had closed, which lets one rest for no longer than %v. A longer limit of its own would spare them.",
-			n, h.Dials, h.KeepAlive.Timeout.Round(time.Millisecond))
+			n, h.Dials, h.KeepAlive.limit())
 	}
 	return ""
 }
@@ -206,4 +206,13 @@ func number(n uint64, one, more string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, more)
+}
+
+// limit is the server's limit as people say it: what was learned is some
+// milliseconds off.
+func (k KeepAlive) limit() time.Duration {
+	if k.Timeout > time.Second {
+		return k.Timeout.Round(100 * time.Millisecond)
+	}
+	return k.Timeout.Round(time.Millisecond)
 }

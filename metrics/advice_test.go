@@ -74,7 +74,7 @@ func TestAdvice(t *testing.T) {
 		{"keep-alive said", func(h *HostSnapshot) { h.Retries = 1010 }, []string{"rested for 5s, as it says", "1010 requests"}},
 		{"keep-alive learned", func(h *HostSnapshot) {
 			h.Retries = 1010
-			h.KeepAlive.Learned = true
+			h.KeepAlive.Learned, h.KeepAlive.Timeout = true, 4992*time.Millisecond
 		}, []string{"rested for 5s, as its closes show"}},
 		{"closes at random", func(h *HostSnapshot) {
 			h.Retries = 1010
