@@ -20,6 +20,8 @@ type Collector struct {
 
 	mu     sync.Mutex
 	labels map[table.Destination]*labels // made once; as many as limit lets apart
+
+	numbers, histograms int // how many metrics the last scrape had
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -88,18 +90,21 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // they are made in few pieces.
 func (c *Collector) read(s *metrics.Snapshot) ([]numberMetric, []histogramMetric) {
 	groups := c.limit.Groups(s.Hosts)
-	numbers := make([]numberMetric, 0, (len(groups)+1)*numbersPerHost)
-	histograms := make([]histogramMetric, 0, len(groups)*histogramsPerHost)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// As many as the last time: most often nothing new has come.
+	numbers := make([]numberMetric, 0, c.numbers)
+	histograms := make([]histogramMetric, 0, c.histograms)
 	var r *row
 	var of *labels
 	number := func(attribute string, n float64) {
-		numbers = append(numbers, numberMetric{row: r, labels: of.get(r, attribute), value: n})
+		numbers = append(numbers, numberMetric{of.get(r, attribute), n})
 	}
 	histogram := func(attribute string, h *metrics.Histogram) {
-		histograms = append(histograms, histogramMetric{row: r, labels: of.get(r, attribute), Histogram: h})
+		if h.Counts != nil {
+			histograms = append(histograms, histogramMetric{of.get(r, attribute), h})
+		}
 	}
 	of = c.labelsOf(table.Destination{})
 	for i := range c.rows {
@@ -114,11 +119,6 @@ func (c *Collector) read(s *metrics.Snapshot) ([]numberMetric, []histogramMetric
 			r.Histograms(&groups[g], histogram)
 		}
 	}
+	c.numbers, c.histograms = len(numbers), len(histograms)
 	return numbers, histograms
 }
-
-// What is common; more make room for themselves.
-const (
-	numbersPerHost    = 40
-	histogramsPerHost = 8
-)

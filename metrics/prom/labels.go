@@ -13,13 +13,15 @@ import (
 // first asked for.
 type labels struct {
 	table.Destination
-	rows [][]labelled // as Collector.rows
+	rows [][]series // as Collector.rows
 }
 
-// A labelled is the labels of one series.
-type labelled struct {
+// A series is what does not change from scrape to scrape: a row of the table
+// with its labels.
+type series struct {
+	*row
 	attribute string
-	pairs     []*dto.LabelPair
+	labels    []*dto.LabelPair
 }
 
 // labelsOf returns the labels of a destination. c.mu must be held, also while
@@ -27,18 +29,19 @@ type labelled struct {
 func (c *Collector) labelsOf(d table.Destination) *labels {
 	l := c.labels[d]
 	if l == nil {
-		l = &labels{Destination: d, rows: make([][]labelled, len(c.rows))}
+		l = &labels{Destination: d, rows: make([][]series, len(c.rows))}
 		c.labels[d] = l
 	}
 	return l
 }
 
-// get returns the labels of a row's series. The values of an attribute are few,
-// so they are looked through.
-func (l *labels) get(r *row, attribute string) []*dto.LabelPair {
-	for _, k := range l.rows[r.index] {
-		if k.attribute == attribute {
-			return k.pairs
+// get returns a row's series. The values of an attribute are few, so they are
+// looked through.
+func (l *labels) get(r *row, attribute string) *series {
+	all := l.rows[r.index]
+	for i := range all {
+		if all[i].attribute == attribute {
+			return &all[i]
 		}
 	}
 	var values []string
@@ -48,7 +51,7 @@ func (l *labels) get(r *row, attribute string) []*dto.LabelPair {
 	if r.Attribute != "" {
 		values = append(values, strings.ToValidUTF8(attribute, "\uFFFD"))
 	}
-	pairs := prometheus.MakeLabelPairs(r.desc, values)
-	l.rows[r.index] = append(l.rows[r.index], labelled{attribute, pairs})
-	return pairs
+	all = append(all, series{r, attribute, prometheus.MakeLabelPairs(r.desc, values)})
+	l.rows[r.index] = all
+	return &all[len(all)-1] // which never changes, wherever append moves it
 }

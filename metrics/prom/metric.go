@@ -12,9 +12,8 @@ import (
 // [prometheus.NewConstMetric] makes, but for the labels, which are not made
 // anew for each scrape.
 type numberMetric struct {
-	*row
-	labels []*dto.LabelPair
-	value  float64
+	*series
+	value float64
 }
 
 // Desc returns the metric's description.
@@ -33,8 +32,7 @@ func (n *numberMetric) Write(out *dto.Metric) error {
 
 // A histogramMetric is a distribution of one Snapshot.
 type histogramMetric struct {
-	*row
-	labels []*dto.LabelPair
+	*series
 	*metrics.Histogram
 }
 
@@ -46,11 +44,13 @@ func (h *histogramMetric) Write(out *dto.Metric) error {
 	out.Label = h.labels
 	to := &dto.Histogram{SampleCount: &h.Count, SampleSum: &h.Sum, Bucket: make([]*dto.Bucket, len(h.Bounds))}
 	buckets := make([]dto.Bucket, len(h.Bounds))
-	var below uint64
+	below := make([]uint64, len(h.Bounds))
+	var sum uint64
 	for i := range h.Bounds {
-		below += h.Counts[i]
+		sum += h.Counts[i]
+		below[i] = sum
 		buckets[i].UpperBound = &h.Bounds[i]
-		buckets[i].CumulativeCount = new(below)
+		buckets[i].CumulativeCount = &below[i]
 		to.Bucket[i] = &buckets[i]
 	}
 	out.Histogram = to

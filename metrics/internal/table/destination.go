@@ -104,15 +104,16 @@ func (l *Limit) Groups(hosts []metrics.HostSnapshot) []Group {
 		l.admit(h.Name)
 	}
 
-	var groups []Group
-	at := make(map[Destination]int, len(hosts))
+	groups := make([]Group, 0, min(len(hosts), len(l.known)+1))
+	room := make([]*metrics.HostSnapshot, len(hosts)) // for the first of each group
+	at := make(map[Destination]int, cap(groups))
 	for i := range hosts {
 		d := l.seen[hosts[i].Name]
 		n, ok := at[d]
 		if !ok {
 			n = len(groups)
 			at[d] = n
-			groups = append(groups, Group{Destination: d})
+			groups = append(groups, Group{Destination: d, Hosts: room[i : i : i+1]})
 		}
 		groups[n].Hosts = append(groups[n].Hosts, &hosts[i])
 	}

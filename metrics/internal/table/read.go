@@ -37,17 +37,14 @@ func (m *Metric) Numbers(g *Group, y func(attribute string, n float64)) {
 }
 
 // Histograms calls y with the metric's distributions of a group, once for each
-// value of the metric's Attribute under which something was recorded.
+// value of the metric's Attribute. Where nothing was recorded Counts is nil, or
+// y is not called.
 func (m *Metric) Histograms(g *Group, y func(attribute string, h *metrics.Histogram)) {
 	if m.hist == nil {
 		return
 	}
 	if len(g.Hosts) == 1 {
-		m.hist(g.Hosts[0], func(attribute string, h *metrics.Histogram) {
-			if h.Counts != nil {
-				y(attribute, h)
-			}
-		})
+		m.hist(g.Hosts[0], y)
 		return
 	}
 	sums := make(map[string]*metrics.Histogram)
