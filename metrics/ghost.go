@@ -148,11 +148,14 @@ func (g *ghost) expire(p *ghostPart) {
 
 // lose takes from p the idle connections that its server has closed by now.
 func (g *ghost) lose(p *ghostPart) {
-	if p.idle.n == 0 {
-		return
+	if p.idle.n > 0 && p.host.keeps.known() {
+		g.loseSince(p, g.now-int64(p.host.keeps.read().Timeout))
 	}
-	kept := int64(p.host.keeps.read().Timeout)
-	for kept > 0 && p.idle.n > 0 && p.idle.oldest().since+kept <= g.now {
+}
+
+// loseSince takes from p the connections that have been idle since then.
+func (g *ghost) loseSince(p *ghostPart, then int64) {
+	for p.idle.n > 0 && p.idle.oldest().since <= then {
 		g.idle.drop(p)
 	}
 }

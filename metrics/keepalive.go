@@ -26,6 +26,8 @@ func (h *Host) KeepAlive(k KeepAlive) {
 // learned.
 type keepAlive struct{ n atomic.Int64 }
 
+func (k *keepAlive) known() bool { return k.n.Load() != 0 }
+
 func (k *keepAlive) read() KeepAlive {
 	n := k.n.Load()
 	return KeepAlive{Timeout: time.Duration(max(n, -n)), Learned: n < 0}
