@@ -63,7 +63,8 @@
 // still keeps, for requests whose connection the peer or a failure ended, that
 // was upgraded, or whose response was closed unread ([Host.Drained]), and
 // for idle connections of a host whose server has been seen to close first, or
-// keeps them for less long than the model ([HostSnapshot.KeepAlive]).
+// keeps them for less long than the model ([HostSnapshot.KeepAlive]), or has not
+// been seen to keep one for about as long ([Host.Rested]).
 //
 // Over TLS it depends on the server what a connection leaves that the client
 // closes first, and no TIME_WAIT is claimed ([Host.TLS]): most servers answer

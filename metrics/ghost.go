@@ -129,19 +129,21 @@ func (g *ghost) free(p *ghostPart) {
 	}
 	g.idle.add(p, g.now)
 	if g.idle.n > g.maxIdle {
-		g.expire(g.idle.oldest())
+		g.expire(g.idle.oldest(), true)
 	}
 }
 
-// expire closes the oldest idle connection, which is of p. If its server closes
-// idle connections too, it may have done so before, so this one is not counted.
-func (g *ghost) expire(p *ghostPart) {
+// expire closes the oldest idle connection, which is of p, because there are too
+// many or because of its age. If its server closes idle connections too, or is not
+// known to keep them for as long, it may have done so before, so this one is not
+// counted.
+func (g *ghost) expire(p *ghostPart, tooMany bool) {
 	n := p.idle.n
 	if g.lose(p); p.idle.n < n {
 		return // it is gone
 	}
 	g.idle.drop(p)
-	if !p.host.serverCloses {
+	if !p.host.serverCloses && (tooMany || p.host.keeps.bears(g.idleFor)) {
 		p.close(g.now)
 	}
 }
@@ -199,7 +201,7 @@ func (g *ghost) pass(now int64) {
 		}
 		g.now = max(g.now, g.due)
 		if end <= t {
-			g.expire(oldest)
+			g.expire(oldest, false)
 		} else {
 			g.free(g.timers.pop())
 		}

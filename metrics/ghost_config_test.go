@@ -49,6 +49,8 @@ func TestGhosts(t *testing.T) {
 			{Name: "in all", MaxIdlePerHost: 5, MaxIdle: 3},
 		}}
 		h := m.Host("h")
+		h.Rested(time.Second) // so "short" may say so
+		h.Rested(time.Millisecond)
 		look := func(what string, at Snapshot, have, dial, stand map[string]uint64) {
 			t.Helper()
 			for name, got := range map[string]map[string]uint64{"have": at.WouldHave, "dial": at.WouldDial, "stand": at.WouldStand} {

@@ -38,6 +38,7 @@ func TestGhostAgainstNetHTTP(t *testing.T) {
 
 				gs := newGhosts(nil)
 				h := gs.host()
+				h.keeps.rested.Store(idleFor.Nanoseconds()) // the server never closes
 				events := []event{{int64(tt.dial), h, dialed}}
 				start := time.Now()
 				for range n {

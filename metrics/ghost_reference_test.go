@@ -146,18 +146,18 @@ func (r *reference) free(h *refHost) {
 	h.idle = append(h.idle, r.now)
 	r.idle = append(r.idle, refIdle{r.now, h})
 	if len(r.idle) > r.maxIdle {
-		r.expireFirst()
+		r.expireFirst(true)
 	}
 }
 
-func (r *reference) expireFirst() {
+func (r *reference) expireFirst(tooMany bool) {
 	h := r.idle[0].host
 	if r.lose(h.of) {
 		return
 	}
 	r.idle = r.idle[1:]
 	h.idle = h.idle[1:]
-	if !h.serverCloses {
+	if seen := h.of.keeps.rested.Load(); !h.serverCloses && (tooMany || seen >= r.idleFor-r.idleFor/10) {
 		h.closed++
 	}
 }
@@ -190,7 +190,7 @@ func (r *reference) advance(now int64) {
 		switch {
 		case expiry <= now && (first < 0 || expiry <= r.pending[first].at):
 			r.now = max(r.now, expiry)
-			r.expireFirst()
+			r.expireFirst(false)
 		case first >= 0:
 			p := r.pending[first]
 			r.pending = slices.Delete(r.pending, first, first+1)
@@ -217,6 +217,7 @@ func FuzzGhost(f *testing.F) {
 		var hosts [3]*hostGhost
 		for i := range hosts {
 			hosts[i] = gs.host()
+			hosts[i].keeps.rested.Store([]int64{0, 1e9, 90e9}[i])
 		}
 		refs := newReferences(gs)
 		now := int64(0)

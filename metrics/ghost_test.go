@@ -22,7 +22,8 @@ func (gs ghosts) play(events []event, end int64) {
 func TestGhost(t *testing.T) {
 	// Each letter is an event, one millisecond after the one before it:
 	// L leases, R returns, s spoils, c says that the server closes, d reports
-	// a dial of 10 ms, and + lets a minute pass.
+	// a dial of 10 ms, k says that a connection has rested for 81 seconds, and +
+	// lets a minute pass.
 	for _, tt := range []struct {
 		name, events       string
 		closed, perRequest uint64
@@ -31,12 +32,13 @@ func TestGhost(t *testing.T) {
 		{"one after the other", "LRLRLRLR", 0, 4},
 		{"two at a time rest", "LLRRLLRR", 0, 4},
 		{"the third and later are closed", "LLLLLRRRRR", 3, 5},
-		{"idle for 90 s", "LLRR++", 2, 2},
+		{"idle for 90 s", "kLLRR++", 2, 2},
+		{"idle for 90 s, but nobody knows whether the server waits for that", "LLRR++", 0, 2},
 		{"idle for less", "LLRR+", 0, 2},
 		{"use renews", "LR+LR+LR+", 0, 3},
-		{"the newest is used, the older expires", "LLRR+LR+", 1, 3},
-		{"servers that close idle connections get the blame", "LLRRc++", 0, 2},
-		{"but not for what is surplus", "cLLLRRR++", 1, 3},
+		{"the newest is used, the older expires", "kLLRR+LR+", 1, 3},
+		{"servers that close idle connections get the blame", "kLLRRc++", 0, 2},
+		{"but not for what is surplus", "kcLLLRRR++", 1, 3},
 		{"spoiled connections are gone", "LLLssRRRLLRR", 0, 5},
 		{"a return without a lease", "RRLRR", 0, 1},
 		// Four dials of 10 ms begin, while the requests last 1 ms. The first
@@ -58,6 +60,8 @@ func TestGhost(t *testing.T) {
 					gs.step(event{now, h, spoiled})
 				case 'c':
 					gs.step(event{now, h, serverCloses})
+				case 'k':
+					h.keeps.rested.Store(int64(81 * time.Second))
 				case 'd':
 					gs.step(event{10 * ms, h, dialed})
 				case '+':
@@ -198,6 +202,9 @@ func TestGhostAgainstReference(t *testing.T) {
 			h := gs.host()
 			if rng.IntN(3) == 0 {
 				h.keeps.n.Store(1 + rng.Int64N(200*ms))
+			}
+			if rng.IntN(3) > 0 {
+				h.keeps.rested.Store(rng.Int64N(200 * ms))
 			}
 			hosts = append(hosts, h)
 		}

@@ -55,6 +55,7 @@ func TestHostCounts(t *testing.T) {
 		if s.WouldHave[PerRequest] != 4 || s.WouldHave[NetHTTPDefault] != 2 {
 			t.Errorf("would have left %v", s.WouldHave)
 		}
+		a.Rested(idleFor)
 		time.Sleep(2 * time.Minute)
 		if s = m.Snapshot(); s.WouldHave[NetHTTPDefault] != 4 {
 			t.Errorf("after two minutes of rest: would have left %v", s.WouldHave)
@@ -85,6 +86,7 @@ func TestConnsFeedGhost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Meter
 		burst := func(h *Host, leave string) {
+			h.Rested(idleFor)
 			for range 5 {
 				h.Lease(time.Now(), true)
 			}

@@ -82,8 +82,9 @@ type lease struct {
 	dead   bool      // its slot could not be reserved: RoundTrip will say why
 	at     time.Time // when it was given
 	idle   time.Duration
-	rested bool // it was resting
-	last   bool // the request is the connection's last
+	still  time.Duration // since when it was not even pinged
+	rested bool          // it was resting
+	last   bool          // the request is the connection's last
 
 	// refused is not nil if the server has said GOAWAY on a connection before
 	// its first request.
@@ -124,6 +125,9 @@ func (g *group) leaseNow(ctx context.Context, req *http.Request, waits *time.Tim
 		if l.rested && l.c.stale() {
 			l.c.discard(metrics.Stale)
 			continue
+		}
+		if l.rested && !l.c.h2 {
+			g.host.Rested(l.still)
 		}
 		// Nobody waited for a connection that was lent from its rest.
 		l.reused = !l.c.fresh.Load() || l.rested && w == nil
@@ -222,8 +226,8 @@ func (g *group) leaseLocked(c *conn, now time.Time) lease {
 	if c.where == resting {
 		l.rested = true
 		l.idle = now.Sub(c.rested)
-		if !c.h2 {
-			g.clock.lent(now.Sub(c.pinged), now)
+		if l.still = now.Sub(c.pinged); !c.h2 {
+			g.clock.lent(l.still, now)
 		}
 		g.wakeLocked(c)
 	}

@@ -123,3 +123,36 @@ func TestWhyDialed(t *testing.T) {
 		shutdown(t, tr)
 	})
 }
+
+// TestIdleClaims: what a server does with connections that rest for longer than the
+// pool lets them nobody knows, so the ghosts claim nothing for them. Most servers
+// close them.
+func TestIdleClaims(t *testing.T) {
+	for _, tt := range []struct {
+		idle        time.Duration // the pool's
+		gap         time.Duration // between requests
+		have, dials uint64        // of four requests, of http.DefaultTransport
+	}{
+		{10 * time.Second, 3 * time.Minute, 0, 4},
+		{90 * time.Second, 3 * time.Minute, 4, 4},
+		{10 * time.Minute, 85 * time.Second, 1, 1}, // lent again after that
+	} {
+		inBubble(t, hello, func(t *testing.T, base *http.Transport, _ *pipeListener) {
+			tr := &Transport{Base: base, IdleTimeout: tt.idle}
+			for range 4 {
+				get(t, tr, "http://host/")
+				time.Sleep(tt.gap)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			s := tr.Stats()
+			if got := s.WouldHave[metrics.NetHTTPDefault]; got != tt.have {
+				t.Errorf("resting for %v at most, used each %v: %d TIME_WAITs are claimed, want %d", tt.idle, tt.gap, got, tt.have)
+			}
+			if got := s.WouldDial[metrics.NetHTTPDefault]; got != tt.dials {
+				t.Errorf("resting for %v at most, used each %v: %d would have been dialled, want %d", tt.idle, tt.gap, got, tt.dials)
+			}
+			shutdown(t, tr)
+		})
+	}
+}

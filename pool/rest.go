@@ -141,6 +141,9 @@ func (g *group) sweep() {
 		case passed(c.idleUntil, now) && g.kept <= g.t.cfg.minConns:
 			c.idleUntil = now.Add(c.idle)
 		case passed(c.idleUntil, now):
+			if !c.h2 {
+				g.host.Rested(now.Sub(c.pinged))
+			}
 			g.leaveLocked(c, metrics.IdleTimeout)
 			leave = append(leave, c)
 		case passed(c.lendUntil, now):
