@@ -118,7 +118,7 @@ func (t *tally) add(k sockdiag.Socket) {
 		t.remaining.record(remainingScale, int64(k.Expires))
 	}
 	if t.query != nil {
-		t.states[t.query.add(k.Local, k.Remote)] = k.State
+		t.states[t.query.add(k)] = k.State
 	}
 	if t.listening[k.Local.Port()] || k.Remote.Port() == 0 {
 		return

@@ -175,10 +175,11 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 		h.countReason(c.missed, 1)
 	}
 	c.gone, c.ending = h.moment(), e
-	life := cmp.Or(c.closed, c.gone) - c.born
+	closed := cmp.Or(c.closed, c.gone)
+	life, took := closed-c.born, time.Duration(c.gone-closed)
 	own := c.own
 	h.mu.Unlock()
-	h.meter.ours.end(own, time.Now())
+	h.meter.ours.end(own, time.Now(), took)
 	h.times.life.record(lifeScale, life)
 	h.times.perConn.record(perConnScale, int64(c.requests.Load()))
 	h.flight.end(c)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/lastack/lastack/internal/sockdiag"
 )
 
 const (
@@ -59,7 +61,20 @@ type ours struct {
 type owned struct {
 	pair    pair
 	ended   time.Time // zero: it is there
+	soon    bool      // it has ended within settled of its close: what there is to find out is known
 	counted bool      // as a TIME_WAIT
+}
+
+// settled is how soon after its close a connection has ended of which the kernel
+// has nothing more to say. Package linger reports one that the peer leaves without
+// an answer after two seconds, and goes on looking.
+const settled = 2 * time.Second
+
+// left reports whether a socket that has been there since then may be what is left
+// of the connection. Ports are used again at once, by whoever comes: what began
+// when the connection had been gone for a while is somebody else's.
+func (own *owned) left(began time.Time) bool {
+	return own.ended.IsZero() || !own.soon || !began.After(own.ended.Add(patience))
 }
 
 // begin notes a connection. It returns nil if there are too many, or no
@@ -83,8 +98,8 @@ func (o *ours) begin(local, remote netip.AddrPort) *owned {
 	return own
 }
 
-// end notes the end of a connection.
-func (o *ours) end(own *owned, now time.Time) {
+// end notes the end of a connection, and how long that took from its close.
+func (o *ours) end(own *owned, now time.Time, took time.Duration) {
 	if own == nil {
 		return
 	}
@@ -93,7 +108,7 @@ func (o *ours) end(own *owned, now time.Time) {
 	if !own.ended.IsZero() {
 		return
 	}
-	own.ended = now
+	own.ended, own.soon = now, took < settled
 	o.alive--
 	o.gone = append(o.gone, own)
 	o.forget(now)
@@ -160,15 +175,29 @@ type query struct {
 
 	n     int
 	pairs [atATime]pair
+	began [atATime]time.Time // the socket has been there since then, or for longer
 	is    [atATime]claim
 }
 
-// add looks up a pair, now or soon, and reports its place.
-func (q *query) add(local, remote netip.AddrPort) (i int) {
+// timeWaitLasts is the kernel's TCP_TIMEWAIT_LEN, which no setting changes. A
+// FIN_WAIT2 without a process may be there for less, and then seems older than
+// it is.
+const timeWaitLasts = 60 * time.Second
+
+// add looks up a socket's pair, now or soon, and reports its place.
+func (q *query) add(s sockdiag.Socket) (i int) {
 	if q.n == atATime {
 		q.flush()
 	}
-	q.pairs[q.n], _ = pairOf(local, remote)
+	q.pairs[q.n], _ = pairOf(s.Local, s.Remote)
+	switch {
+	case s.Mini():
+		q.began[q.n] = q.now.Add(s.Expires - timeWaitLasts)
+	case s.State == sockdiag.SynSent, s.State == sockdiag.Established, s.State == sockdiag.CloseWait:
+		q.began[q.n] = q.now // somebody has it open, and so it has not ended
+	default:
+		q.began[q.n] = time.Time{}
+	}
 	q.n++
 	return q.n - 1
 }
@@ -184,6 +213,8 @@ func (q *query) flush() {
 			q.is[i] = others
 		case own.counted:
 			q.is[i] = counted
+		case !own.left(q.began[i]):
+			q.is[i] = others
 		default:
 			q.is[i] = claimed
 		}

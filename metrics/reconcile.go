@@ -55,7 +55,9 @@ const (
 // Linux it is [errors.ErrUnsupported]. A disagreement is no error.
 //
 // Of the 4-tuples of connections that have ended, the last 32,768 are known, for
-// 65 seconds. FIN_WAIT2 without a process, of which the kernel makes the same
+// 65 seconds. Others may use one again, and leave a TIME_WAIT of theirs on it: one
+// that begins more than a moment after our connection's end is taken to be
+// theirs. FIN_WAIT2 without a process, of which the kernel makes the same
 // small socket, counts as TIME_WAIT here as everywhere.
 func (m *Meter) Reconcile(ctx context.Context) (Reconciliation, error) {
 	began := time.Now()
@@ -102,7 +104,7 @@ func (m *Meter) look(ctx context.Context) (r Reconciliation, stray []pair, err e
 	}
 	err = diag.Each(sockdiag.TimeWait.Mask()|sockdiag.FinWait2.Mask(), func(s sockdiag.Socket) bool {
 		if s.Mini() {
-			q.add(s.Local, s.Remote)
+			q.add(s)
 		}
 		return ctx.Err() == nil
 	})

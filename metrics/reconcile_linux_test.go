@@ -71,7 +71,9 @@ func deaf() { witness.Hear(func(witness.Event, netip.AddrPort, netip.AddrPort) {
 func TestReconcile(t *testing.T) {
 	netlab.Run(t, func(lab *netlab.Lab) {
 		to := echo(t)
-		stock := new(net.Dialer)
+		// At an address of its own, so that it never gets a port that ours have
+		// just left: what it leaves there would be taken for ours.
+		stock := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 		closeFirst(t, 30, stock.DialContext, to) // before the Meter's time
 		netlab.Eventually(t, 10*time.Second, "the TIME_WAITs of others", func() bool { n, _ := lab.TimeWaits(t, to); return n == 30 })
 
@@ -151,6 +153,36 @@ func TestReconcile(t *testing.T) {
 		}
 		if r = reconcile(); r.Agrees || !strings.Contains(r.Why, "33 are counted, but the kernel has created only 32") {
 			t.Errorf("one too many: %+v", r)
+		}
+	})
+}
+
+// TestReconcileOthersPorts: a TIME_WAIT that another's connection leaves on the
+// 4-tuple of one of ours is not ours.
+func TestReconcileOthersPorts(t *testing.T) {
+	netlab.Run(t, func(lab *netlab.Lab) {
+		to := echo(t)
+		m := new(metrics.Meter)
+		ours := &dialer.Dialer{Meter: m, Linger: &linger.Closer{Policy: linger.Policy{Fallback: linger.Abort}}}
+		var was net.Addr
+		closeFirst(t, 1, func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := ours.DialContext(ctx, network, address)
+			if err == nil {
+				was = c.LocalAddr()
+			}
+			return c, err
+		}, to)
+		if err := ours.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(1500 * time.Millisecond) // else it might be ours
+		closeFirst(t, 1, (&net.Dialer{LocalAddr: was}).DialContext, to)
+		netlab.Eventually(t, 10*time.Second, "the TIME_WAIT", func() bool { n, _ := lab.TimeWaits(t, to); return n == 1 })
+		if r, err := m.Reconcile(t.Context()); err != nil || !r.Agrees || r.Ours != 0 || r.Others != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if c, err := m.Census(t.Context()); err != nil || c.Ours["time_wait"] != 0 || c.ByState["time_wait"] != 1 {
+			t.Errorf("%+v, %v", c, err)
 		}
 	})
 }
