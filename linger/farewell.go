@@ -135,7 +135,7 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 					pat = hasWaited
 				}
 			}
-			poll = min(c.nextPoll(poll), maxPoll)
+			poll = c.nextPoll(poll)
 		case err == io.EOF:
 			if !info.Known {
 				return inquest{ending: PeerFirst}

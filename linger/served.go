@@ -14,8 +14,9 @@ const (
 
 	// servedPoll is the first interval at which such a farewell looks for the
 	// acknowledgement of the last byte, since the client may wait for the FIN
-	// that follows it.
-	servedPoll = 100 * time.Microsecond
+	// that follows it. It is looked for at maxServedPoll at least.
+	servedPoll    = 100 * time.Microsecond
+	maxServedPoll = 200 * time.Millisecond
 
 	// A client that is still sending when its connection is closed is heard
 	// until it has been quiet for a moment, because what comes after the FIN
@@ -80,10 +81,10 @@ func (c *Conn) firstPoll() time.Duration {
 
 // nextPoll is the interval after one of this length. The client of an accepted
 // connection, which may take a while to acknowledge, waits no more than a
-// quarter longer for its FIN.
+// quarter longer for its FIN; thousands that read slowly are looked at seldom.
 func (c *Conn) nextPoll(poll time.Duration) time.Duration {
 	if c.served {
-		return poll + poll/4
+		return min(poll+poll/4, maxServedPoll)
 	}
-	return 2 * poll
+	return min(2*poll, maxPoll)
 }
