@@ -15,6 +15,7 @@ type inquest struct {
 	ending  Ending // expected
 	hurried bool
 	look    bool // the kernel must be asked
+	several bool // it speaks Multipath TCP: its paths go on for a while after the close
 	rtt     time.Duration
 
 	since    time.Time     // of the close
@@ -161,6 +162,9 @@ func (cl *Closer) examine(q *inquest, diag *sockdiag.Conn, now time.Time) bool {
 			v.timeWait = q.ending == LocalFirst
 		} else {
 			v = judge(q.ending, sock, found)
+			if q.several && found && sock.State == sockdiag.Established {
+				v = verdict{ending: q.ending}
+			}
 		}
 	}
 	if v.timeWait {

@@ -165,7 +165,7 @@ func (c *Conn) leave() error {
 // prepare sets the options on the connection's last descriptor for closing it
 // this way, and returns what to expect.
 func (c *Conn) prepare(raw syscall.RawConn, w way, fact Fact, info sockopt.Info) inquest {
-	q := inquest{rtt: info.RTT}
+	q := inquest{rtt: info.RTT, several: sockopt.Multipath(raw)}
 	switch w {
 	case wayPeer, wayFinReset, wayPlain:
 		if fact.mayVanish(info) {

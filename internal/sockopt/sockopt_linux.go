@@ -66,6 +66,16 @@ func PeerHadClosed(raw syscall.RawConn) bool {
 	return err == nil && syscall.Errno(errno) == unix.EPIPE // else ECONNRESET
 }
 
+// Multipath reports whether the socket speaks Multipath TCP to its peer.
+func Multipath(raw syscall.RawConn) bool {
+	protocol := 0
+	err := control(raw, func(fd uintptr) (err error) {
+		protocol, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PROTOCOL)
+		return err
+	})
+	return err == nil && protocol == unix.IPPROTO_MPTCP
+}
+
 // SetFinReset makes the kernel reset the connection once the FIN of a later
 // close has been acknowledged (TCP_LINGER2 < 0), or takes that back.
 // The data before the FIN is delivered as by any close.

@@ -15,6 +15,9 @@ func ReadInfo(syscall.RawConn) (Info, error) { return Info{}, errors.ErrUnsuppor
 // after the peer's FIN had come.
 func PeerHadClosed(syscall.RawConn) bool { return false }
 
+// Multipath reports whether the socket is known to speak Multipath TCP.
+func Multipath(syscall.RawConn) bool { return false }
+
 // SetFinReset is TCP_LINGER2 < 0, which only Linux has.
 func SetFinReset(syscall.RawConn, bool) error { return errors.ErrUnsupported }
 
