@@ -14,12 +14,16 @@ import (
 // Without the second, any web site could read the page through a browser on
 // this machine, by a name of its own that resolves to 127.0.0.1 (DNS
 // rebinding).
+//
+// A proxy on this machine that does not say so (nginx and HAProxy, unless they
+// are told to) is a client like any other: what it passes on comes from here.
+// Let it not pass on the page's path, or set [Config.Allow].
 func Local(r *http.Request) bool {
 	client, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !client.Addr().Unmap().IsLoopback() {
 		return false
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"} {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
 		if _, ok := r.Header[name]; ok {
 			return false
 		}

@@ -29,12 +29,13 @@
 // # Who may see it
 //
 // Only clients on the same machine, unless [Config.Allow] says otherwise:
-// the page names hosts and source files. Nothing that is asked of the page
-// changes anything.
+// the page names hosts and source files. [Local] says what it cannot see: a
+// proxy on the same machine that hides. Nothing that is asked of the page changes
+// anything.
 //
 // # What it costs
 //
-// One goroutine, the memory of the samples (some 100 kB for each source), and
+// One goroutine, the memory of the samples (some 300 kB for each source), and
 // one Snapshot of each source every five seconds. The kernel is only asked
 // while somebody looks, and for no more than a twentieth of the time.
 package debug

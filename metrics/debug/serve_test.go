@@ -81,6 +81,8 @@ func TestWhoMaySee(t *testing.T) {
 		"from nowhere":              {from(""), 403},
 		"through a proxy":           {header("X-Forwarded-For", "10.0.0.1"), 403},
 		"through another":           {header("Forwarded", "for=10.0.0.1"), 403},
+		"through one with a name":   {header("Via", "1.1 gateway"), 403},
+		"through one to TLS":        {header("X-Forwarded-Proto", "https"), 403},
 		"asked for by another site": {func(r *http.Request) {
 			header("Sec-Fetch-Site", "cross-site")(r)
 			header("Sec-Fetch-Mode", "no-cors")(r)
