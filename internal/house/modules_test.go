@@ -2,6 +2,7 @@ package house
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,24 @@ func TestWorkspaceIsWhole(t *testing.T) {
 			t.Errorf("go.work does not use %s, so nothing tests it", path.Dir(name))
 		}
 	})
+}
+
+// imported are the modules beside the core that programs import. Those of tests
+// and examples are only ever used from the workspace.
+var imported = []string{"metrics/debug", "metrics/otel", "metrics/prom"}
+
+// Whoever fetches a module gets what its go.mod asks for: nobody else has our
+// go.work. Until there is a version of the core, it cannot ask for one.
+func TestReleasedModulesRequireCore(t *testing.T) {
+	released := regexp.MustCompile(`(?m)^## \[v?[0-9]`).Match(read(t, "CHANGELOG.md"))
+	for _, dir := range imported {
+		asks := slices.ContainsFunc(directives(t, dir+"/go.mod", "require"), func(line string) bool {
+			return strings.HasPrefix(line, module+" v")
+		})
+		if released && !asks {
+			t.Errorf("%s/go.mod does not require %s, of which there is a version: see Release in CONTRIBUTING.md", dir, module)
+		}
+	}
 }
 
 // directives returns the arguments of a directive in a file of go.mod's

@@ -20,4 +20,9 @@
 //
 // What the accounts do not know is not in the table: the version of the
 // protocol, the method of a request, the type of an error.
+//
+// # Other modules
+//
+// metrics/prom and metrics/otel are modules of their own, and a program may have
+// them older than this package. After a release, what is exported here stays.
 package table
