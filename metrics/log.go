@@ -14,8 +14,8 @@ import (
 //	go meter.Log(ctx, slog.Default(), time.Minute)
 //
 // It takes a [Meter.Snapshot] for each line, and asks the kernel nothing:
-// whether the accounts agree with it the line says if somebody calls
-// [Meter.Reconcile].
+// whether the accounts agree with it the line says if somebody has called
+// [Meter.Reconcile] since the line before.
 func (m *Meter) Log(ctx context.Context, logger *slog.Logger, every time.Duration) {
 	if every <= 0 {
 		every = time.Minute
@@ -59,7 +59,7 @@ func (s *Snapshot) attrs(before *Snapshot, since time.Duration) []slog.Attr {
 	if n := s.Leaks - before.Leaks; n > 0 {
 		attrs = append(attrs, slog.Uint64("leaks", n))
 	}
-	if k := s.Kernel; k.Checked {
+	if k := s.Kernel; k.Checked && k != before.Kernel {
 		attrs = append(attrs, slog.Bool("kernel_agrees", k.Agrees))
 		if k.Why != "" {
 			attrs = append(attrs, slog.String("kernel_says", k.Why))

@@ -43,18 +43,22 @@ func TestLog(t *testing.T) {
 		c.TimeWait()
 		m.kernel.Store(&Reconciliation{Checked: true, Why: "something"})
 		request(1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		request(1)
 		time.Sleep(10 * time.Second)
 		cancel()
 		<-over
 
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		if len(lines) != 3 {
-			t.Fatalf("%d lines, want 3:\n%s", len(lines), out.String())
+		if len(lines) != 4 {
+			t.Fatalf("%d lines, want 4:\n%s", len(lines), out.String())
 		}
 		for i, want := range []map[string]any{
 			{"level": "INFO", "in": 60e9, "requests": 3.0, "reused": 3.0, "busy": 0.0, "leaks": nil, "kernel_agrees": nil},
 			{"requests": 0.0, "busy": 1.0, "leaks": 1.0, "time_waits": 0.0},
-			{"in": 10e9, "requests": 1.0, "time_waits": 1.0, "leaks": nil, "kernel_agrees": false, "kernel_says": "something"},
+			{"requests": 1.0, "time_waits": 1.0, "leaks": nil, "kernel_agrees": false, "kernel_says": "something"},
+			{"in": 10e9, "requests": 1.0, "kernel_agrees": nil, "kernel_says": nil}, // it was not asked again
 		} {
 			var line map[string]any
 			if err := json.Unmarshal([]byte(lines[i]), &line); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/lastack/lastack/metrics"
 )
@@ -92,6 +93,10 @@ func (v *view) receipt() section {
 // reconciled says whether the kernel agrees.
 func (v *view) reconciled() block {
 	k, err := v.source.kernel.says, v.source.kernel.err
+	asked := "" // these accounts are not the page's to ask for, so it may be long ago
+	if ago := v.at.Sub(k.At); ago > time.Minute {
+		asked = " It was asked " + lasting(ago) + " ago."
+	}
 	switch {
 	case !v.source.kernel.can:
 		return verdict{calm, "Kernel check: not available for these accounts. Give the Meter itself as the Source for it."}
@@ -100,12 +105,12 @@ func (v *view) reconciled() block {
 	case err != nil:
 		return verdict{notice, "Kernel check: it could not be asked: " + err.Error()}
 	case !k.Agrees:
-		return verdict{urgent, "Kernel check: it does NOT agree: " + k.Why + ". Do not rely on the numbers above."}
+		return verdict{urgent, "Kernel check: it does NOT agree: " + k.Why + ". Do not rely on the numbers above." + asked}
 	}
 	made := "made " + count(k.Created) + " in this network namespace"
 	if !k.Counts {
 		made += " (this kernel counts them when they end)"
 	}
-	return verdict{good, "Kernel check: agrees. It has " + made + "; standing now: " + count(k.Ours) +
-		" ours, " + count(k.Others) + " others'."}
+	return verdict{good, "Kernel check: agrees. It has " + made + "; standing: " + count(k.Ours) +
+		" ours, " + count(k.Others) + " others'." + asked}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lastack/lastack/internal/netlab"
 	"github.com/lastack/lastack/metrics"
@@ -270,4 +271,17 @@ func TestClose(t *testing.T) {
 	}
 	srv.Close()
 	check()
+}
+
+// TestKernelLongAgo: what the kernel said when somebody else asked it does not
+// pass for what it says now.
+func TestKernelLongAgo(t *testing.T) {
+	for ago, want := range map[time.Duration]bool{2 * time.Second: false, 3*time.Hour + 12*time.Minute: true} {
+		s := metrics.Snapshot{Kernel: metrics.Reconciliation{Checked: true, Agrees: true, At: time.Now().Add(-ago)}}
+		p := page(t, debug.Config{Sources: []debug.Source{{Name: "x", Accounts: debug.Func(func() metrics.Snapshot { return s })}}})
+		text := ask(p, "GET", "/?format=text").Body.String()
+		if !strings.Contains(text, "Kernel check: agrees.") || strings.Contains(text, "It was asked 3 h 12 min ago.") != want {
+			t.Errorf("asked %v ago:\n%s", ago, text)
+		}
+	}
 }

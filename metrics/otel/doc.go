@@ -62,7 +62,12 @@
 //	lastack.host.ephemeral_port.limit          gauge  of the system; Linux only
 //
 // Those of lastack.host.time_wait are what the kernel has said when
-// [metrics.Meter.Reconcile] asked it last; they are not there before.
+// [metrics.Meter.Reconcile] asked it last. They are not there before, nor ten
+// minutes after; so a program that wants them asks:
+//
+//	for range time.Tick(time.Minute) {
+//		meter.Reconcile(ctx)
+//	}
 //
 // grpc-go has instruments of its own, grpc.*, for calls and connections, which
 // its package stats/opentelemetry switches on. They are not repeated here.

@@ -50,7 +50,12 @@
 //	lastack_host_ephemeral_port_limit               gauge      of the system; Linux only
 //
 // Those of lastack_host_time_wait are what the kernel has said when
-// [metrics.Meter.Reconcile] asked it last; they are not there before.
+// [metrics.Meter.Reconcile] asked it last. They are not there before, nor ten
+// minutes after; so a program that wants them, and the alert for them, asks:
+//
+//	for range time.Tick(time.Minute) {
+//		meter.Reconcile(ctx)
+//	}
 //
 // What the pool has spared is no metric. It is
 //

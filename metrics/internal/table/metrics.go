@@ -1,6 +1,8 @@
 package table
 
 import (
+	"time"
+
 	"github.com/lastack/lastack/internal/procfs"
 	"github.com/lastack/lastack/metrics"
 )
@@ -200,8 +202,8 @@ var Metrics = []*Metric{
 		Name: "lastack.host.time_wait.created", Kind: Counter, Unit: "{socket}",
 		Help: "TIME_WAIT sockets that the kernel has created in this network namespace since the pool's beginning, for anybody, as of the last reconciliation.",
 		whole: func(s *metrics.Snapshot, y yield) {
-			if s.Kernel.Checked && s.Kernel.Counts {
-				y("", float64(s.Kernel.Created))
+			if k, ok := kernel(s); ok && k.Counts {
+				y("", float64(k.Created))
 			}
 		},
 	},
@@ -210,9 +212,9 @@ var Metrics = []*Metric{
 		Help:      "TIME_WAIT sockets of this network namespace, the pool's and others', as of the last reconciliation.",
 		Attribute: "lastack.socket.owner", Values: []string{"pool", "other"},
 		whole: func(s *metrics.Snapshot, y yield) {
-			if s.Kernel.Checked {
-				y("pool", float64(s.Kernel.Ours))
-				y("other", float64(s.Kernel.Others))
+			if k, ok := kernel(s); ok {
+				y("pool", float64(k.Ours))
+				y("other", float64(k.Others))
 			}
 		},
 	},
@@ -220,9 +222,9 @@ var Metrics = []*Metric{
 		Name: "lastack.host.time_wait.reconciled", Kind: Gauge, Unit: "{agreement}",
 		Help: "Whether the kernel agreed with the pool's count of TIME_WAIT sockets when it was asked last: 1 or 0.",
 		whole: func(s *metrics.Snapshot, y yield) {
-			if s.Kernel.Checked {
+			if k, ok := kernel(s); ok {
 				agrees := 0.0
-				if s.Kernel.Agrees {
+				if k.Agrees {
 					agrees = 1
 				}
 				y("", agrees)
@@ -238,6 +240,17 @@ var Metrics = []*Metric{
 			}
 		},
 	},
+}
+
+// staleAfter is for how long what the kernel has said is exported. TIME_WAITs
+// stand for a minute; and somebody who has looked at the page once must not be
+// told for days whether the kernel agrees.
+const staleAfter = 10 * time.Minute
+
+// kernel returns what the kernel said when it was asked last, unless that is too
+// long ago.
+func kernel(s *metrics.Snapshot) (metrics.Reconciliation, bool) {
+	return s.Kernel, s.Kernel.Checked && time.Since(s.Kernel.At) < staleAfter
 }
 
 // ports returns the size of the system's ephemeral range, without the ports in

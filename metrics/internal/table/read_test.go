@@ -149,7 +149,8 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// What the kernel was not asked for is not there, rather than zero.
+// What the kernel was not asked for is not there, rather than zero; nor is what it
+// said long ago.
 func TestKernel(t *testing.T) {
 	const created, standing, reconciled = "lastack.host.time_wait.created", "lastack.host.time_wait.standing", "lastack.host.time_wait.reconciled"
 	for _, test := range []struct {
@@ -157,10 +158,11 @@ func TestKernel(t *testing.T) {
 		want   map[string]map[string]float64
 	}{
 		{metrics.Reconciliation{}, nil},
-		{metrics.Reconciliation{Checked: true, Counts: true, Agrees: true, Created: 7, Ours: 2, Others: 3}, map[string]map[string]float64{
+		{metrics.Reconciliation{Checked: true, Counts: true, Created: 7, Ours: 2, Others: 3, At: time.Now().Add(-staleAfter)}, nil},
+		{metrics.Reconciliation{Checked: true, Counts: true, Agrees: true, Created: 7, Ours: 2, Others: 3, At: time.Now()}, map[string]map[string]float64{
 			created: {"": 7}, standing: {"pool": 2, "other": 3}, reconciled: {"": 1},
 		}},
-		{metrics.Reconciliation{Checked: true, Created: 7, Ours: 2}, map[string]map[string]float64{
+		{metrics.Reconciliation{Checked: true, Created: 7, Ours: 2, At: time.Now()}, map[string]map[string]float64{
 			standing: {"pool": 2, "other": 0}, reconciled: {"": 0}, // an old kernel counts too late
 		}},
 	} {

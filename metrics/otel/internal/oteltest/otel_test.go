@@ -35,7 +35,7 @@ func full() metrics.Snapshot {
 	}
 	host := metrics.HostSnapshot{Name: "example.com:443", Snapshot: s, KeepAlive: metrics.KeepAlive{Timeout: 5 * time.Second}}
 	s.Hosts = []metrics.HostSnapshot{host}
-	s.Kernel = metrics.Reconciliation{Checked: true, Agrees: true, Created: 9, Counts: true, Ours: 1, Others: 8}
+	s.Kernel = metrics.Reconciliation{Checked: true, Agrees: true, Created: 9, Counts: true, Ours: 1, Others: 8, At: time.Now()}
 	return s
 }
 
