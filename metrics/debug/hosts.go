@@ -80,7 +80,10 @@ func (v *view) hostRow(h metrics.HostSnapshot) row {
 	}
 	ends := cellOf(append([]string{count(gone)}, largest(ended, 3)...)...)
 	for _, reason := range largest(h.Reasons, 2) {
-		ends.lines = append(ends.lines, "for "+reason)
+		if reason != "…" {
+			reason = "for " + reason
+		}
+		ends.lines = append(ends.lines, reason)
 	}
 	advice := h.Advice()
 	r := row{cells: []cell{
