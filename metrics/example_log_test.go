@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"time"
@@ -35,7 +36,7 @@ func ExampleMeter_Reconcile() {
 	r, err := meter.Reconcile(context.Background())
 	switch {
 	case err != nil:
-		fmt.Println("the kernel does not tell:", err) // on other systems than Linux, for one
+		log.Println("the kernel does not tell:", err) // on other systems than Linux, for one
 	case !r.Agrees:
 		fmt.Println("the accounts are wrong:", r.Why)
 	}

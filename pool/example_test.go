@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -274,7 +275,7 @@ func ExampleEvent() {
 	total := 0
 	for ending, n := range left {
 		if ending == linger.LocalFirst {
-			fmt.Println(n, "have left a TIME_WAIT") // not on Linux
+			log.Println(n, "have left a TIME_WAIT") // not on Linux
 		}
 		total += n
 	}

@@ -1,7 +1,6 @@
 package linger_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -34,14 +33,6 @@ func (t *tally) String() string {
 	return fmt.Sprintf("%d ended, %d TIME_WAITs", t.ended.Load(), t.paid.Load())
 }
 
-func listen() net.Listener {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	return l
-}
-
 var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "hello over", r.Proto)
 })
@@ -58,6 +49,37 @@ func ask(tr http.RoundTripper, url string) {
 		log.Fatal(err)
 	}
 	fmt.Print(string(body))
+}
+
+// A program that makes its connections itself has a Closer end them.
+func ExampleCloser() {
+	client, server := pair()
+	ended := make(chan linger.Ending, 1)
+	closer := &linger.Closer{Ended: func(e linger.Ending) { ended <- e }}
+
+	conn := closer.Conn(client) // a net.Conn in the place of the other
+	server.Close()
+	io.ReadAll(conn) // until the server's FIN
+	conn.Close()
+	fmt.Println(<-ended)
+	// Output: peer_first
+}
+
+// A look before a resting connection is used again.
+func ExampleConn_Pending() {
+	client, server := pair()
+	var closer linger.Closer
+	conn := closer.Conn(client)
+	defer conn.Close()
+
+	server.Close()
+	for range time.Tick(time.Millisecond) { // the FIN takes a moment
+		if data, closed := conn.Pending(); data || closed {
+			fmt.Println("data:", data, "closed:", closed)
+			break
+		}
+	}
+	// Output: data: false closed: true
 }
 
 // A program that serves ends in this order: the server stops accepting,
@@ -155,62 +177,6 @@ func ExampleCloser_Listener_grpc() {
 	// Output:
 	// SERVING
 	// 1 ended, 0 TIME_WAITs
-}
-
-// A protocol with a goodbye of its own: the server says "we're done" and lets
-// the client close.
-func ExampleGoodbye_server() {
-	closer := new(linger.Closer)
-	l := closer.Listener(listen())
-	defer l.Close()
-
-	client := make(chan string)
-	go func() {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			log.Fatal(err)
-		}
-		word, _ := bufio.NewReader(c).ReadString('\n')
-		c.Close() // because the server is done
-		client <- word
-	}()
-
-	c, err := l.Accept()
-	if err != nil {
-		log.Fatal(err)
-	}
-	ending, err := linger.Goodbye(context.Background(), c, func(c net.Conn) error {
-		_, err := fmt.Fprintln(c, "we're done")
-		return err
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Print("the client read: ", <-client)
-	fmt.Println("the connection ended:", ending)
-	// Output:
-	// the client read: we're done
-	// the connection ended: peer_first
-}
-
-// A side that has no more to say and reads on, as in a tunnel. It is then the
-// first to close.
-func ExampleConn_CloseWrite() {
-	client, server := pair()
-	var closer linger.Closer
-	conn := closer.Conn(client)
-	go func() {
-		io.Copy(server, server) // echoes until the end of file
-		server.Close()
-	}()
-
-	io.WriteString(conn, "hello")
-	conn.CloseWrite()
-	echo, err := io.ReadAll(conn)
-	fmt.Println(string(echo), err)
-	conn.Close()
-	closer.Shutdown(context.Background())
-	// Output: hello <nil>
 }
 
 // A connection that somebody else goes on with, such as another process, is
