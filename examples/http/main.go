@@ -41,15 +41,13 @@ func call(url string) {
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 
 	var wg sync.WaitGroup
-	for range 100 {
+	for range 10 {
 		wg.Go(func() {
-			resp, err := client.Get(url)
-			if err != nil {
-				log.Print(err)
-				return
+			for range 10 {
+				if err := get(client, url); err != nil {
+					log.Print(err)
+				}
 			}
-			defer resp.Body.Close()
-			io.Copy(io.Discard, resp.Body)
 		})
 	}
 	wg.Wait()
@@ -60,4 +58,14 @@ func call(url string) {
 		log.Print(err)
 	}
 	fmt.Println(transport.Stats())
+}
+
+func get(client *http.Client, url string) error {
+	resp, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }

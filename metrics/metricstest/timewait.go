@@ -23,6 +23,10 @@ import (
 // (see [metrics.Snapshot]'s Unmanaged), and on Linux if the kernel holds a TIME_WAIT
 // of the pool's that the accounts do not have. Connections that are busy when
 // the test is over are for [NoLeaks] to find.
+//
+// Elsewhere than on Linux, where the kernel does not tell and FIN-then-reset is
+// missing, most connections that this side closes count as a TIME_WAIT, and such
+// tests fail: see package linger.
 func NoTimeWait(t testing.TB, p Pool) {
 	t.Helper()
 	m := p.Accounts()
