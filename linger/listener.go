@@ -9,7 +9,11 @@ import "net"
 //
 // Layers go over it, not under it: tls.NewListener(closer.Listener(l), config).
 // A server in a program that ends is shut down first (http.Server.Shutdown,
-// grpc.Server.GracefulStop), then the Closer ([Closer.Shutdown]).
+// grpc.Server.GracefulStop), then the Closer ([Closer.Shutdown]). Where the first
+// gives up because its context has ended, the connections that it leaves open are
+// ended by http.Server.Close or grpc.Server.Stop; and the Closer then needs a
+// context of its own, with some seconds left. A connection that was hijacked is
+// for its owner to close.
 //
 // Nothing is set on a socket before its connection is closed: not on l, from
 // which Linux would inherit it, and Go's listeners not even that, since they

@@ -1,6 +1,7 @@
 package linger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,7 @@ type serving struct {
 	request string
 	want    string // is how the response ends
 	idle    bool   // the server is shut down when all have been served
+	cut     bool   // Shutdown waits in vain for the handlers, and Close ends them
 	resets  bool   // the client may be reset instead, as from any server
 }
 
@@ -53,6 +55,10 @@ var servingScenes = []serving{{
 	handler: sayHello,
 	request: get, want: hello,
 	idle: true,
+}, {
+	name:    "Shutdown in vain, then Close",
+	request: get, want: hello + "\r\n", // in a chunk that is not the last
+	cut: true,
 }, {
 	name: "the server says Connection: close",
 	handler: func(w http.ResponseWriter, r *http.Request) {
@@ -144,6 +150,14 @@ func (s serving) hold(t *testing.T, lab *netlab.Lab, closer *Closer) (timeWaits 
 	if s.prepare != nil {
 		s.prepare(srv)
 	}
+	if s.cut {
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			sayHello(w, r)
+			http.NewResponseController(w).Flush()
+			idle.Add(1) // for as long as the server is there
+			<-r.Context().Done()
+		})
+	}
 	var all sync.WaitGroup
 	all.Go(func() { srv.Serve(l) })
 	var clients sync.WaitGroup
@@ -158,9 +172,16 @@ func (s serving) hold(t *testing.T, lab *netlab.Lab, closer *Closer) (timeWaits 
 			}
 		})
 	}
-	if s.idle {
+	if s.idle || s.cut {
 		netlab.Eventually(t, 20*time.Second, "all are idle", func() bool { return idle.Load() == servings })
-		srv.Shutdown(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if s.cut {
+			cancel()
+		}
+		if srv.Shutdown(ctx) != nil {
+			srv.Close()
+		}
 	}
 	clients.Wait()
 	srv.Shutdown(t.Context())
