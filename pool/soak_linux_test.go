@@ -118,7 +118,9 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 			Base: base, Meter: meter, Order: FIFO,
 			MaxConnsPerHost: 6, MaxIdlePerHost: 3, MaxDialsPerHost: 3, MaxRequests: 20,
 			MaxAge: 2 * time.Second, IdleTimeout: 400 * time.Millisecond,
-			Ping: PingConfig{Interval: 300 * time.Millisecond, Timeout: time.Second, HTTP1: true},
+			// Nobody is given up for being slow: how long an answer takes is the
+			// machine's affair here, on which a GET may take seconds.
+			Ping: PingConfig{Interval: 300 * time.Millisecond, Timeout: soakTimeout, HTTP1: true},
 		}
 	})
 	var stocks connLog
