@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -51,9 +52,7 @@ func TestKernelClaims(t *testing.T) {
 							t.Error(err)
 							return
 						}
-						for k, v := range tt.header {
-							req.Header[k] = v
-						}
+						maps.Copy(req.Header, tt.header)
 						resp, err := rt.RoundTrip(req)
 						if err != nil {
 							t.Error(err)
