@@ -102,6 +102,15 @@ func (c *Conn) Leave(reason string) {
 func (c *Conn) Retire(reason string) {
 	h := c.host
 	h.mu.Lock()
+	if c.reason == "" && c.missed == Closed {
+		// Its end came first, and for no reason that was known.
+		c.missed = reason
+		h.gaps.correct(Closed, reason)
+		if c.place.Load() == ended {
+			h.countReason(Closed, -1)
+			h.countReason(reason, 1)
+		}
+	}
 	c.miss(reason)
 	h.mu.Unlock()
 	if reason == Upgraded && !h.multiplexed.Load() {

@@ -70,3 +70,26 @@ func TestRetiredFor(t *testing.T) {
 		t.Errorf("left for %v", s.Reasons)
 	}
 }
+
+// TestRetiredLate: what a connection is retired for after its end takes the place of
+// "closed".
+func TestRetiredLate(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		m := new(metrics.Meter)
+		h := m.Host("host")
+		c := h.Born(true)
+		c.Closing()
+		if gone {
+			c.Ended(linger.PeerFirst, false)
+		}
+		c.Retire(metrics.Upgraded)
+		c.Retire(metrics.MaxAge) // the first counts
+		if why := h.DialStart(metrics.AllBusy); why != metrics.Upgraded {
+			t.Errorf("dialled for %q", why)
+		}
+		c.Ended(linger.PeerFirst, false)
+		if s := m.Snapshot(); s.Reasons[metrics.Upgraded] != 1 || len(s.Reasons) != 1 {
+			t.Errorf("left for %v", s.Reasons)
+		}
+	}
+}
