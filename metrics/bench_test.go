@@ -1,11 +1,14 @@
 package metrics
 
 import (
+	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lastack/lastack/internal/cputime"
+	"github.com/lastack/lastack/linger"
 )
 
 // The ledger alone: the host is multiplexed, so no ghost is fed.
@@ -130,5 +133,23 @@ func BenchmarkHost(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Host(name.Load().(string))
+	}
+}
+
+// BenchmarkBorn is a connection's account, beside those of others that are there.
+func BenchmarkBorn(b *testing.B) {
+	for _, n := range []int{0, 10 * maxAlive} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var m Meter
+			h := m.Host("h:443")
+			var others []*Conn
+			for range n {
+				others = append(others, h.Born(true))
+			}
+			for b.Loop() {
+				h.Born(true).Ended(linger.PeerFirst, false)
+			}
+			runtime.KeepAlive(others)
+		})
 	}
 }

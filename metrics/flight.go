@@ -40,6 +40,7 @@ type flight struct {
 	// never ends, and its account goes with it.
 	alive []weak.Pointer[Conn]
 	free  []int // places in alive
+	wait  int   // births until forgotten ones are looked for again
 
 	gone []*Conn // a ring
 	next int     // the place in gone of the one that ends next, once it is full
@@ -57,16 +58,29 @@ func (f *flight) begin(c *Conn) {
 		return
 	}
 	if len(f.free) == 0 {
-		for i, w := range f.alive {
-			if w.Value() == nil {
-				f.free = append(f.free, i)
-			}
-		}
+		f.look()
 	}
 	if n := len(f.free); n > 0 {
 		c.seat = f.free[n-1]
 		f.free = f.free[:n-1]
 		f.alive[c.seat] = w
+	}
+}
+
+// look frees the places of connections that were forgotten. When there are none it
+// is not done again for the next few hundred births, which all wait for it.
+func (f *flight) look() {
+	if f.wait > 0 {
+		f.wait--
+		return
+	}
+	for i, w := range f.alive {
+		if w.Value() == nil {
+			f.free = append(f.free, i)
+		}
+	}
+	if len(f.free) == 0 {
+		f.wait = maxAlive / 2
 	}
 }
 
