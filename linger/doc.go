@@ -73,7 +73,13 @@
 // trip, and a quarter of it to notice; where the client has said something more
 // than once before, also the time for which its kernel puts an acknowledgement
 // off: 40 ms on Linux, up to 200 ms elsewhere. Protocols that say themselves
-// where they end (Content-Length, close_notify, GOAWAY) don't pay it.
+// where they end (Content-Length, close_notify, GOAWAY) don't pay it. The filter
+// takes the kernel some 10 µs of processor time for each connection that this
+// side closes first, which is felt where each serves one request: net/http's
+// server then took 1.5 to 1.9 times the processor time for it, and answered half
+// as many to all of them under full load (BenchmarkListener). Kept connections
+// don't pay it.
+//
 // A client that half-closes after the server's close, and has not read all yet,
 // is reset like one that closes. Linux keeps what it has received, and HAProxy
 // was seen to lose nothing; another kernel may.
