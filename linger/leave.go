@@ -172,6 +172,10 @@ func (c *Conn) prepare(raw syscall.RawConn, w way, fact Fact, info sockopt.Info)
 			sockopt.CapUserTimeout(raw, c.closer.Policy.orDefault().orphanTime(info.RTT))
 		}
 	}
+	if (w == wayPlain || w == wayFinReset || w == wayFinAwait) && sockopt.WillAbort(raw) {
+		q.ending = Aborted // by the owner's SetLinger(0)
+		return q
+	}
 	switch w {
 	case wayPeer:
 		q.ending = PeerFirst

@@ -2,6 +2,7 @@ package linger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -217,4 +218,18 @@ func lockFilter(t *testing.T, c *Conn) {
 			t.Skip(err)
 		}
 	})
+}
+
+// Whoever resets a connection by SetLinger(0) reads that in the accounts.
+func TestServedSetLinger(t *testing.T) {
+	needKernel(t)
+	got := new(endings)
+	cl := &Closer{Ended: got.add}
+	c, client := accepted(t, cl)
+	c.SetLinger(0)
+	c.Close()
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client reads %v", err)
+	}
+	got.wantOne(t, cl, Aborted)
 }

@@ -76,6 +76,18 @@ func Multipath(raw syscall.RawConn) bool {
 	return err == nil && protocol == unix.IPPROTO_MPTCP
 }
 
+// WillAbort reports whether a close resets the connection, because its owner has
+// set SO_LINGER with a timeout of zero.
+func WillAbort(raw syscall.RawConn) bool {
+	abort := false
+	err := control(raw, func(fd uintptr) error {
+		l, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
+		abort = err == nil && l.Onoff != 0 && l.Linger == 0
+		return err
+	})
+	return err == nil && abort
+}
+
 // SetFinReset makes the kernel reset the connection once the FIN of a later
 // close has been acknowledged (TCP_LINGER2 < 0), or takes that back.
 // The data before the FIN is delivered as by any close.

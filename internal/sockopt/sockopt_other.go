@@ -18,6 +18,9 @@ func PeerHadClosed(syscall.RawConn) bool { return false }
 // Multipath reports whether the socket is known to speak Multipath TCP.
 func Multipath(syscall.RawConn) bool { return false }
 
+// WillAbort reports whether a close is known to reset the connection.
+func WillAbort(syscall.RawConn) bool { return false }
+
 // SetFinReset is TCP_LINGER2 < 0, which only Linux has.
 func SetFinReset(syscall.RawConn, bool) error { return errors.ErrUnsupported }
 
