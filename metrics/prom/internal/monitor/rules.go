@@ -22,9 +22,11 @@ const by = "by (job, instance, lastack_pool_name, server_address, server_port)"
 // ports is the part of the local ports that a destination's connections and
 // TIME_WAITs take, over all pools of a process. Each host takes ports as if its
 // name were one address, and the sum of the hosts that are not told apart says
-// nothing.
-const ports = `(sum by (job, instance, server_address, server_port) (@lastack.open_connections@{server_address!="_other"})` +
+// nothing. Where nothing was dialled, it is a server that counts its clients,
+// all of them at one port.
+const ports = `((sum by (job, instance, server_address, server_port) (@lastack.open_connections@{server_address!="_other"})` +
 	` + sum by (job, instance, server_address, server_port) (@lastack.time_wait.standing@{server_address!="_other"}))` +
+	` and on (job, instance, server_address, server_port) @lastack.connection.dials@)` +
 	` / on (job, instance) group_left max by (job, instance) (@lastack.host.ephemeral_port.limit@)`
 
 func rules() []rule {
