@@ -73,12 +73,12 @@ func (v *view) ofPool() []finding {
 		if len(s.LeakedAt) > 0 {
 			worst = ", most at " + s.LeakedAt[0].Site
 		}
-		all = append(all, finding{notice, plural(s.Leaks, "response body was", "response bodies were") + " forgotten" + worst, []string{
+		all = append(all, finding{notice, plural(s.Leaks, "response body was", "response bodies were") + " forgotten since the beginning" + worst, []string{
 			"Close the body of every response, also on the paths that return early: defer resp.Body.Close(). The pool has closed these.",
 		}, "leaks"})
 	}
 	if s.HeldBodies > 0 {
-		all = append(all, finding{notice, plural(s.HeldBodies, "response body was", "response bodies were") + " open for too long", []string{
+		all = append(all, finding{notice, plural(s.HeldBodies, "response body was", "response bodies were") + " open for too long since the beginning", []string{
 			"Read the body before doing something slow with it, or the connection serves nobody else meanwhile.",
 		}, "leaks"})
 	}

@@ -161,7 +161,7 @@ func TestFormsAgree(t *testing.T) {
 		"Kernel check", "1,190 TIME_WAITs", "tightest port budget", "91.0 %", "10.0.3.9:443", "TIME_WAITs that stand", "Connections, by what they do",
 		"How connections ended", "Dial time", "limit: 28,232 ports", "api.internal:443", "all_busy", "local_first", "75 s, it says", "5 s, learned",
 		"What if", "Sockets and ports", "time_wait", "25,204", "main.go:42 fetchUser", "The last connections", "port 40037", "server_close",
-		"net.ipv4.tcp_tw_reuse", "TcpExtTW", "Pools", "search",
+		"net.ipv4.tcp_tw_reuse", "TcpExtTW", "Pools", "search", "were forgotten since the beginning",
 	} {
 		if !strings.Contains(html, strings.ReplaceAll(want, "'", "&#39;")) {
 			t.Errorf("no %q on the page", want)
