@@ -74,7 +74,7 @@ func TestEvents(t *testing.T) {
 	case e[7].Ending == linger.Unknown, e[7].Took <= 0:
 		t.Errorf("ended %+v", e[7])
 	}
-	if n := strings.Count(logged.String(), "\n"); n != len(want) || !strings.Contains(logged.String(), "reason=shutdown") {
+	if n := strings.Count(logged.String(), `msg="connection `); n != len(want) || !strings.Contains(logged.String(), "reason=shutdown") {
 		t.Errorf("%d lines are logged, want %d:\n%s", n, len(want), logged.String())
 	}
 }
