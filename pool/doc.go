@@ -92,7 +92,7 @@
 //	dials to a dead host        one for each request    one in 5 to 250 ms, shared
 //	body closed unread          the connection is lost  256 KiB or 50 ms are drained
 //	body not closed             the connection is stuck  found, closed, logged with its file:line
-//	dead at the lease           request may fail        seen, another is taken
+//	dead at the lease           request may fail        seen (Linux), another is taken
 //	close                       FIN first: TIME_WAIT    the peer first, or FIN and reset
 //	Shutdown                    none                    waits for requests and farewells
 //
