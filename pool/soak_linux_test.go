@@ -43,6 +43,11 @@ import (
 //
 // What net/http has of these is printed and not judged.
 //
+// Where half of net/http's own GETs to hosts that are well take more than a
+// second, the machine is too busy with other things for a clock to judge ours: a
+// request that runs into its time, and how long a CLOSE_WAIT stays, are printed
+// then and fail nothing.
+//
 // A part of the time belongs to a tuned http.Transport, which the same callers
 // use for the same hosts: what a request costs is compared between windows that
 // follow one another, and printed.
@@ -168,9 +173,14 @@ func soak(t *testing.T, lab *netlab.Lab, length time.Duration) {
 	report := servers.report()
 
 	verdict := judgeSoak(s, report, turn/4)
+	verdict.heedMachine(windows)
+	if verdict.slow > 0 {
+		t.Logf("half of net/http's GETs to hosts that were well took more than %v: %d calls that took too long, and a CLOSE_WAIT of %v, are not judged",
+			verdict.slow, len(verdict.overtime), report.Ours.CloseWait)
+	}
 	verdict.complain(t)
 	accounts := meter.Snapshot()
-	wantSoakAccounts(t, accounts, report.Ours)
+	wantSoakAccounts(t, accounts, report.Ours, verdict.slow > 0)
 	t.Logf("%d callers, %v, %d hosts; %d windows of %v", callers, length, soakHosts, len(windows), window)
 	t.Logf("%v", verdict)
 	t.Logf("TIME_WAIT, by the kernel: ours %d, net/http %d; longest CLOSE_WAIT: ours %v, net/http %v",
@@ -194,7 +204,7 @@ func (s *soakCallers) await(t *testing.T) {
 }
 
 // wantSoakAccounts checks that nothing is left, by our count and by the kernel's.
-func wantSoakAccounts(t *testing.T, s metrics.Snapshot, kernel socketCensus) {
+func wantSoakAccounts(t *testing.T, s metrics.Snapshot, kernel socketCensus, slow bool) {
 	t.Helper()
 	if err := s.Balance(); err != nil {
 		t.Error(err)
@@ -213,7 +223,7 @@ func wantSoakAccounts(t *testing.T, s metrics.Snapshot, kernel socketCensus) {
 	if len(kernel.Now) > 0 {
 		t.Errorf("the kernel still has %v of ours", kernel.Now)
 	}
-	if kernel.CloseWait > 5*time.Second {
+	if kernel.CloseWait > 5*time.Second && !slow {
 		t.Errorf("a connection was in CLOSE_WAIT for %v", kernel.CloseWait)
 	}
 }

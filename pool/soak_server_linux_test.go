@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -95,7 +96,9 @@ func soakServer(args []string) {
 	takeCensusOnce(ours, stock)
 	report := soakReport{Posts: s.posts, Ours: *ours, Stock: *stock}
 	for _, h := range s.hosts {
-		report.Faulty = append(report.Faulty, h.episodes)
+		h.mu.Lock()
+		report.Faulty = append(report.Faulty, slices.Clone(h.episodes))
+		h.mu.Unlock()
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
 		panic(err)
@@ -129,18 +132,19 @@ func (s *soakServers) begun(r *http.Request) {
 
 // A soakHostServer serves one host, at a port for either client.
 type soakHostServer struct {
-	all      *soakServers
-	addr     netip.Addr
-	proto    string
-	idle     time.Duration // after which it closes resting connections; 0: never
-	resting  *connSet
-	servers  []*http.Server
-	episodes []episode
+	all     *soakServers
+	addr    netip.Addr
+	proto   string
+	idle    time.Duration // after which it closes resting connections; 0: never
+	resting *connSet
+	servers []*http.Server
 
 	fault atomic.Pointer[soakFault] // nil: it is well
 	mu    sync.Mutex
 	over  chan struct{} // closed when the fault is over
 	held  []net.Conn    // accepted and not served
+
+	episodes []episode // when it misbehaved
 }
 
 func (h *soakHostServer) start() {
@@ -219,8 +223,8 @@ func (h *soakHostServer) live(ctx context.Context, turn time.Duration) {
 			c.Close()
 		}
 		h.held = nil
-		h.mu.Unlock()
 		h.episodes = append(h.episodes, episode{f.name, began, time.Now()})
+		h.mu.Unlock()
 	}
 }
 
@@ -259,7 +263,19 @@ func (h *soakHostServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		respond(w, r)
 		return
 	}
+	began := time.Now()
+	defer func() { h.outlasts(f, began) }()
 	f.request(h, w, r)
+}
+
+// outlasts notes that a handler misbehaved from then until now if the fault that
+// it belongs to is over: on a machine that has much else to do it comes late.
+func (h *soakHostServer) outlasts(f *soakFault, began time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fault.Load() != f {
+		h.episodes = append(h.episodes, episode{f.name, began, time.Now()})
+	}
 }
 
 // respond reads the request and answers it as it wants to be.

@@ -16,6 +16,9 @@ import (
 type soakVerdict struct {
 	took map[int][]time.Duration // GETs to hosts that were well, by window
 
+	// slow is the median of net/http's, where that is more than tooSlow: what a clock says is printed then, and not judged.
+	slow time.Duration
+
 	sent              [2]int64 // ours, net/http's
 	failed            [2]int   // without the cancelled
 	excused           [2]int   // of those, because the host misbehaved meanwhile
@@ -28,6 +31,7 @@ type soakVerdict struct {
 	inexcusable       []call // idempotent, and should have succeeded
 	stockInexcusable  int
 	wrong, hung       []call
+	overtime          []call // not judged, since the machine is slow
 	doubled, vanished []call
 	stockDoubled      int
 }
@@ -39,6 +43,35 @@ type onceTally struct{ sent, failed [2]int }
 func (o onceTally) String() string {
 	return fmt.Sprintf("%d of %d at hosts that let connections rest, %d of %d at those that close them after %v",
 		o.failed[0], o.sent[0], o.failed[1], o.sent[1], soakRest)
+}
+
+// tooSlow is how long half of net/http's own GETs may take, at hosts that are
+// well, for the machine to be fit for a clock to judge ours.
+const tooSlow = time.Second
+
+// heedMachine notes how slow net/http was in the same run. A request that runs
+// into its time on a machine that others keep busy is no hang.
+func (v *soakVerdict) heedMachine(windows []*soakWindow) {
+	var all []time.Duration
+	for _, w := range windows {
+		if w.client.port == soakStockPort {
+			all = append(all, v.took[w.number]...)
+		}
+	}
+	slices.Sort(all)
+	if len(all) == 0 || all[len(all)/2] <= tooSlow {
+		return
+	}
+	v.slow = all[len(all)/2]
+	v.overtime = append(v.overtime, v.hung...)
+	v.hung = nil
+	v.inexcusable = slices.DeleteFunc(v.inexcusable, func(c call) bool {
+		late := errors.Is(c.err, context.DeadlineExceeded)
+		if late {
+			v.overtime = append(v.overtime, c)
+		}
+		return late
+	})
 }
 
 // judgeSoak judges all calls. A request counts as one that should have succeeded if its host was well all
