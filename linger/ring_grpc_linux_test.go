@@ -137,7 +137,7 @@ func playGRPC(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) 
 	if sc.cut { // also what the handler had finished and grpc-go had not written
 		lost = 0
 	}
-	return result{h.timeWaits(), lost, h.endings()}
+	return result{timeWaits: h.timeWaits(), lost: lost, ended: h.endings()}
 }
 
 // callers make one call each, on a connection each.

@@ -100,13 +100,18 @@ func ring(t *testing.T, name string, guests []string, play func(t *testing.T, gu
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			t.Run(guest, func(t *testing.T) {
-				bare := "-"
+				bare, mayLose := "-", 0
 				if !underRace {
 					was := play(t, guest, false)
-					bare = fmt.Sprintf("%d, %d", was.timeWaits, was.lost)
+					bare, mayLose = fmt.Sprintf("%d, %d", was.timeWaits, was.lost), was.lost
 				}
 				is := play(t, guest, true)
-				if is.timeWaits != 0 || is.lost != 0 {
+				if !is.unread {
+					mayLose = 0
+				} else if underRace && is.lost > 0 {
+					mayLose = play(t, guest, false).lost
+				}
+				if is.timeWaits != 0 || is.lost > mayLose {
 					t.Errorf("behind the Closer's listener: TIME_WAIT %d, lost %d: %s", is.timeWaits, is.lost, is.ended)
 				}
 				mu.Lock()
@@ -129,6 +134,12 @@ type result struct {
 	timeWaits int // on the server's side
 	lost      int // responses that the handler finished, and that did not come whole
 	ended     string
+
+	// The server answers before it has read all of the request. Then net/http
+	// hears the client for half a second more and closes over what is unread,
+	// so on a busy machine the bare listener loses responses too: ours may
+	// lose as many.
+	unread bool
 }
 
 func play(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) result {
@@ -150,7 +161,7 @@ func play(t *testing.T, lab *netlab.Lab, sc scene, guest string, ours bool) resu
 	h.await("nothing is left but TIME_WAITs", func() bool { return h.open() == 0 })
 	h.shutdown()
 	h.awaitEndings()
-	return result{h.timeWaits(), h.dues() - came, h.endings()}
+	return result{h.timeWaits(), h.dues() - came, h.endings(), sc.big}
 }
 
 // dialer of the guests that are written here. They connect all at once.
