@@ -149,26 +149,37 @@ type record struct {
 // lock: a reader may find one of them half written, and shows it so.
 type uses struct {
 	open  atomic.Bool
-	begun atomic.Uint64 // ever
-	next  atomic.Int64  // when another may be noted
-	ring  [maxUses]struct{ from, took atomic.Int64 }
+	begun atomic.Uint64           // ever
+	next  atomic.Int64            // when another may be noted
+	ring  atomic.Pointer[useRing] // nil: none was noted yet
 }
+
+type useRing [maxUses]struct{ from, took atomic.Int64 }
 
 func (u *uses) begin(now int64) {
 	if now < u.next.Load() || u.open.Load() || !u.open.CompareAndSwap(false, true) {
 		return // it is not noted, or one of several requests at a time
 	}
+	ring := u.ring.Load()
+	if ring == nil {
+		ring = new(useRing) // gRPC's channels often have none
+		u.ring.Store(ring)  // before begun says that there is one
+	}
 	n := u.begun.Add(1)
 	if n >= maxUses {
 		u.next.Store(now + int64(useEvery))
 	}
-	use := &u.ring[(n-1)%maxUses]
+	use := &ring[(n-1)%maxUses]
 	use.took.Store(0)
 	use.from.Store(now)
 }
 
 func (u *uses) end(now int64) {
-	use := &u.ring[(u.begun.Load()-1)%maxUses] // before another can begin
+	n := u.begun.Load() // before another can begin
+	if n == 0 {
+		return // the first is about to
+	}
+	use := &u.ring.Load()[(n-1)%maxUses]
 	if u.open.CompareAndSwap(true, false) {
 		use.took.Store(max(1, now-use.from.Load()))
 	}
@@ -246,7 +257,7 @@ func (c *Conn) tale() Life {
 	l.Requests = c.requests.Load()
 	begun := c.uses.begun.Load()
 	for i := begun - min(begun, maxUses); i < begun; i++ {
-		use := &c.uses.ring[i%maxUses]
+		use := &c.uses.ring.Load()[i%maxUses]
 		from, took := use.from.Load(), use.took.Load()
 		if took == 0 && until != 0 {
 			took = max(1, until-from) // it ended with the connection

@@ -65,10 +65,20 @@ var (
 )
 
 // A recorder is a histogram in the making. It takes two atomic additions for a
-// value and never allocates. The zero recorder is ready.
-type recorder struct {
+// value, and allocates for the first one only: most hosts never wait, or have no
+// TLS. The zero recorder is ready.
+type recorder struct{ values atomic.Pointer[values] }
+
+type values struct {
 	counts [ranges]atomic.Uint64
 	sum    atomic.Int64
+}
+
+// begin returns the values of a recorder that has none yet, unless another
+// goroutine was faster.
+func (r *recorder) begin() *values {
+	r.values.CompareAndSwap(nil, new(values))
+	return r.values.Load()
 }
 
 // record counts v, in the scale's recorded unit: nanoseconds for times.
@@ -84,8 +94,12 @@ func (r *recorder) record(s *scale, v int64) {
 	if v > s.ends[i] {
 		i++
 	}
-	r.counts[i].Add(1)
-	r.sum.Add(v)
+	all := r.values.Load()
+	if all == nil {
+		all = r.begin()
+	}
+	all.counts[i].Add(1)
+	all.sum.Add(v)
 }
 
 // read returns what was recorded.
@@ -100,12 +114,16 @@ func (r *recorder) read(s *scale) Histogram {
 
 // load returns what was recorded, and how many there are in each range.
 func (r *recorder) load(counts *[ranges]uint64) (n uint64, sum int64) {
-	for i := range r.counts {
-		c := r.counts[i].Load()
+	all := r.values.Load()
+	if all == nil {
+		return 0, 0
+	}
+	for i := range all.counts {
+		c := all.counts[i].Load()
 		counts[i] = c
 		n += c
 	}
-	return n, r.sum.Load()
+	return n, all.sum.Load()
 }
 
 // histogram returns what has been recorded in ranges of that scale.
