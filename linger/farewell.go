@@ -89,9 +89,11 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 	client := c.follow(raw)
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
-		if word != nil && fact == RestingHTTP2 && word.staysOpen() {
+		if word != nil && fact == RestingHTTP2 && word.staysOpen() && c.mayFinReset(raw) {
 			// Some peers acknowledge and then close at once, and the FINs
-			// would cross: they are given a moment.
+			// would cross: they are given a moment. Where the end would be a
+			// TIME_WAIT they are given all the time: a busy one may be slow to
+			// say that it leaves.
 			deadline = word.moment(deadline)
 			if fact = c.awaitBy(f, deadline, poll); !time.Now().Before(deadline) {
 				fact = Complete
@@ -150,6 +152,12 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			return c.prepare(raw, wayDead, fact, info)
 		}
 	}
+}
+
+// mayFinReset reports whether FIN-then-reset can end the connection.
+func (c *Conn) mayFinReset(raw syscall.RawConn) bool {
+	info, err := sockopt.ReadInfo(raw)
+	return err == nil && info.Known && c.closer.Policy.orDefault().Fallback != Plain
 }
 
 // awaitBy sets the time by which the next read of the farewell returns, and
