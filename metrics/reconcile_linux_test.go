@@ -19,9 +19,10 @@ import (
 )
 
 // echo serves connections until the test ends: it sends back what comes, and
-// closes after its peer.
+// closes after its peer. Its port is none that a client may get at another address:
+// a census takes sockets on a port that is listened on for a server's.
 func echo(t testing.TB) netip.AddrPort {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", "127.0.0.1:8010")
 	if err != nil {
 		t.Fatal(err)
 	}
