@@ -89,7 +89,11 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 	client := c.follow(raw)
 	for discarded := 0; ; {
 		fact := c.awaitBy(f, deadline, poll)
-		if word != nil && fact == RestingHTTP2 && word.staysOpen() && c.mayFinReset(raw) {
+		info, err := sockopt.ReadInfo(raw)
+		if err != nil {
+			info = sockopt.Info{}
+		}
+		if word != nil && fact == RestingHTTP2 && word.staysOpen() && info.Known && policy.Fallback != Plain {
 			// Some peers acknowledge and then close at once, and the FINs
 			// would cross: they are given a moment. Where the end would be a
 			// TIME_WAIT they are given all the time: a busy one may be slow to
@@ -98,10 +102,6 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			if fact = c.awaitBy(f, deadline, poll); !time.Now().Before(deadline) {
 				fact = Complete
 			}
-		}
-		info, err := sockopt.ReadInfo(raw)
-		if err != nil {
-			info = sockopt.Info{}
 		}
 		if w := client.wait(c.choose(policy, info, fact, pat), fact); w != wayWait {
 			if fact == Underway && pat == hasWaited {
@@ -152,12 +152,6 @@ func (c *Conn) sayFarewell(f *os.File, raw syscall.RawConn) inquest {
 			return c.prepare(raw, wayDead, fact, info)
 		}
 	}
-}
-
-// mayFinReset reports whether FIN-then-reset can end the connection.
-func (c *Conn) mayFinReset(raw syscall.RawConn) bool {
-	info, err := sockopt.ReadInfo(raw)
-	return err == nil && info.Known && c.closer.Policy.orDefault().Fallback != Plain
 }
 
 // awaitBy sets the time by which the next read of the farewell returns, and
