@@ -68,7 +68,7 @@ func BenchmarkGhosts(b *testing.B) {
 // The ghosts and the curve by themselves.
 func BenchmarkGhostsAlone(b *testing.B) {
 	gs := newGhosts([]Ghost{{Name: "before", MaxIdlePerHost: 10}})
-	h := gs.host()
+	h := gs.host(new(keepAlive))
 	gs.step(event{at: 1, ghost: h, kind: dialed})
 	now := int64(0)
 	b.ReportAllocs()

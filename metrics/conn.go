@@ -84,14 +84,12 @@ func (c *Conn) Leave(reason string) {
 	rested := c.rested
 	h.mu.Unlock()
 
-	if !first || h.multiplexed.Load() {
-		return
-	}
 	switch {
+	case !first:
 	case rested && endedByPeer(reason):
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: serverCloses})
+		h.tell(h.now(), serverCloses)
 	case !rested && endsExchange(reason):
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
+		h.tell(h.now(), spoiled)
 	}
 }
 
@@ -113,8 +111,8 @@ func (c *Conn) Retire(reason string) {
 	}
 	c.miss(reason)
 	h.mu.Unlock()
-	if reason == Upgraded && !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
+	if reason == Upgraded {
+		h.tell(h.now(), spoiled)
 	}
 }
 
@@ -191,7 +189,7 @@ func (c *Conn) Ended(e linger.Ending, hurried bool) {
 	h.meter.ours.end(own, time.Now(), took)
 	h.times.life.record(lifeScale, life)
 	h.times.perConn.record(perConnScale, int64(c.requests.Load()))
-	h.flight.end(c)
+	h.meter.flight.end(c)
 	if o := h.meter.Observer; o != nil {
 		o.Ended(c.tale())
 	}

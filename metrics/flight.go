@@ -190,7 +190,7 @@ func (u *uses) end(now int64) {
 // [Conn.Rest]. It comes with [Host.Lease].
 func (c *Conn) Leased(at time.Time) {
 	c.requests.Add(1)
-	c.uses.begin(int64(at.Sub(c.host.start)))
+	c.uses.begin(c.host.since(at))
 }
 
 // SetDialed says why the connection was dialled, as [Host.DialStart] has it.
@@ -232,14 +232,14 @@ func (c *Conn) tale() Life {
 		if since == 0 {
 			return time.Time{}
 		}
-		return h.start.Add(time.Duration(since))
+		return h.meter.start.Add(time.Duration(since))
 	}
 	h.mu.Lock()
 	l := Life{
 		Host:   h.name,
 		Local:  c.local,
 		Remote: c.remote,
-		Born:   h.start.Add(time.Duration(c.born)),
+		Born:   h.meter.start.Add(time.Duration(c.born)),
 		Left:   at(c.left),
 		Gone:   at(c.gone),
 		Dialed: c.dialed,
@@ -256,13 +256,14 @@ func (c *Conn) tale() Life {
 
 	l.Requests = c.requests.Load()
 	begun := c.uses.begun.Load()
+	ring := c.uses.ring.Load() // after begun: it has one if that says so
 	for i := begun - min(begun, maxUses); i < begun; i++ {
-		use := &c.uses.ring.Load()[i%maxUses]
+		use := &ring[i%maxUses]
 		from, took := use.from.Load(), use.took.Load()
 		if took == 0 && until != 0 {
 			took = max(1, until-from) // it ended with the connection
 		}
-		l.Uses = append(l.Uses, Use{From: h.start.Add(time.Duration(from)), For: time.Duration(took)})
+		l.Uses = append(l.Uses, Use{From: h.meter.start.Add(time.Duration(from)), For: time.Duration(took)})
 	}
 	return l
 }

@@ -199,7 +199,7 @@ func TestForgottenLives(t *testing.T) {
 	c := h.Born(true)
 	found := false
 	for _, l := range m.Lives() {
-		found = found || l.Born.Equal(h.start.Add(time.Duration(c.born)))
+		found = found || l.Born.Equal(h.meter.start.Add(time.Duration(c.born)))
 	}
 	if !found {
 		t.Error("the last connection is not there")

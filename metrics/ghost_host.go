@@ -32,9 +32,10 @@ func newGhosts(configured []Ghost) ghosts {
 	return gs
 }
 
-// host returns a hostGhost for these ghosts.
-func (gs ghosts) host() *hostGhost {
-	h := &hostGhost{parts: make([]ghostPart, len(gs)), keeps: new(keepAlive)}
+// host returns a hostGhost for these ghosts, of a server that keeps idle
+// connections for that long.
+func (gs ghosts) host(keeps *keepAlive) *hostGhost {
+	h := &hostGhost{parts: make([]ghostPart, len(gs)), keeps: keeps}
 	for i := range h.parts {
 		h.parts[i].host = h
 	}
@@ -122,9 +123,7 @@ func (h *hostGhost) learnDialTime(took int64) {
 // 4 in TIME_WAIT. nginx, which does not answer, left 24 to 50, as it happened to
 // close before us or not.
 func (h *Host) TLS() {
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: leavesNone})
-	}
+	h.tell(h.now(), leavesNone)
 }
 
 // Drained says that the caller of a request has closed its response unread, and
@@ -133,7 +132,5 @@ func (h *Host) TLS() {
 // had not read, that is a reset, which leaves no TIME_WAIT: so the ghosts claim
 // none, and do not get the connection back.
 func (h *Host) Drained() {
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: drained})
-	}
+	h.tell(h.now(), drained)
 }

@@ -37,7 +37,7 @@ func TestGhostAgainstNetHTTP(t *testing.T) {
 				transport, closed := pipeTransport(tt.dial)
 
 				gs := newGhosts(nil)
-				h := gs.host()
+				h := gs.host(new(keepAlive))
 				h.keeps.rested.Store(idleFor.Nanoseconds()) // the server never closes
 				events := []event{{int64(tt.dial), h, dialed}}
 				start := time.Now()

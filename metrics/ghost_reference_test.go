@@ -216,7 +216,7 @@ func FuzzGhost(f *testing.F) {
 		})
 		var hosts [3]*hostGhost
 		for i := range hosts {
-			hosts[i] = gs.host()
+			hosts[i] = gs.host(new(keepAlive))
 			hosts[i].keeps.rested.Store([]int64{0, 1e9, 90e9}[i])
 		}
 		refs := newReferences(gs)

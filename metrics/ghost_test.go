@@ -48,7 +48,7 @@ func TestGhost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gs := newGhosts(nil)
-			h, now := gs.host(), int64(0)
+			h, now := gs.host(new(keepAlive)), int64(0)
 			for _, c := range tt.events {
 				now += ms
 				switch c {
@@ -90,7 +90,7 @@ func TestGhostKeepAlive(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gs := newGhosts(nil)
-			h, now := gs.host(), int64(0)
+			h, now := gs.host(new(keepAlive)), int64(0)
 			h.keeps.n.Store(-int64(30 * time.Second))
 			for _, c := range tt.events {
 				now += ms
@@ -117,7 +117,7 @@ func TestGhostIdleInAll(t *testing.T) {
 	gs := newGhosts(nil)
 	var hosts []*hostGhost
 	for i := range int64(60) {
-		h := gs.host()
+		h := gs.host(new(keepAlive))
 		hosts = append(hosts, h)
 		for _, k := range []kind{leased, leased, returned, returned} {
 			gs.step(event{i * ms, h, k})
@@ -199,7 +199,7 @@ func TestGhostAgainstReference(t *testing.T) {
 		gs := randomGhosts(rng)
 		var hosts []*hostGhost
 		for range 1 + rng.IntN(80) {
-			h := gs.host()
+			h := gs.host(new(keepAlive))
 			if rng.IntN(3) == 0 {
 				h.keeps.n.Store(1 + rng.Int64N(200*ms))
 			}
@@ -269,7 +269,7 @@ func TestGhostAgainstStack(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		gs := newGhosts(nil)
-		h := gs.host()
+		h := gs.host(new(keepAlive))
 		var events []event
 		var m, want uint64
 		busy := 0
@@ -296,7 +296,7 @@ func TestGhostAgainstStack(t *testing.T) {
 
 func TestGhostForgetsLeaks(t *testing.T) {
 	gs := newGhosts(nil)
-	h := gs.host()
+	h := gs.host(new(keepAlive))
 	p := &h.parts[0]
 	for i := range int64(3 * maxRequests) {
 		gs.step(event{i, h, leased})

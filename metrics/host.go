@@ -13,11 +13,8 @@ import (
 // nanoseconds; the one request in a hundred that lets the ghosts catch up takes
 // some microseconds.
 type Host struct {
-	name   string
-	meter  *Meter
-	start  time.Time // of the Meter
-	feed   *feed
-	flight *flight
+	name  string
+	meter *Meter
 
 	requests, done, retries   atomic.Uint64 // begun, of those ended
 	waits, waited, timeouts   atomic.Uint64 // begun, ended, of those given up
@@ -99,9 +96,7 @@ func (h *Host) Lease(at time.Time, reused bool) {
 	} else {
 		h.leasedNew.Add(1)
 	}
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.since(at), ghost: h.ghost, kind: leased})
-	}
+	h.tell(h.since(at), leased)
 }
 
 // Return says that a request has needed its connection no longer since that
@@ -109,9 +104,7 @@ func (h *Host) Lease(at time.Time, reused bool) {
 // [Host.Lease]; zero: not known. When the request is what ended the connection,
 // [Conn.Leave] comes first.
 func (h *Host) Return(at, leased time.Time) {
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.since(at), ghost: h.ghost, kind: returned})
-	}
+	h.tell(h.since(at), returned)
 	if leased.IsZero() {
 		return
 	}
@@ -155,8 +148,8 @@ func (h *Host) DialDone(d Dial) {
 		h.mu.Lock()
 		h.gaps.failed(d.Reason)
 		h.mu.Unlock()
-	} else if !h.multiplexed.Load() {
-		h.feed.add(event{at: int64(d.Total), ghost: h.ghost, kind: dialed})
+	} else {
+		h.tell(int64(d.Total), dialed)
 	}
 	h.times.dialed(d)
 	h.dialed.Add(1)
@@ -179,16 +172,23 @@ func (h *Host) Born(managed bool) *Conn {
 	h.born++
 	h.live.Add(oneBusy)
 	h.mu.Unlock()
-	h.flight.begin(c)
+	h.meter.flight.begin(c)
 	return c
+}
+
+// tell lets the ghosts know, unless they claim nothing for h anyhow.
+func (h *Host) tell(at int64, k kind) {
+	if !h.multiplexed.Load() {
+		h.meter.feed.add(event{at: at, ghost: h.ghost, kind: k})
+	}
 }
 
 // now is the time of an event: what has passed since the Meter began. It reads
 // the monotonic clock only, which costs half of what time.Now does.
-func (h *Host) now() int64 { return int64(time.Since(h.start)) }
+func (h *Host) now() int64 { return int64(time.Since(h.meter.start)) }
 
 // since is the time of an event at t.
-func (h *Host) since(t time.Time) int64 { return int64(t.Sub(h.start)) }
+func (h *Host) since(t time.Time) int64 { return int64(t.Sub(h.meter.start)) }
 
 // countReason adds n to the count of a reason. h.mu must be held.
 func (h *Host) countReason(reason string, n int) { count(&h.reasons, reason, n) }

@@ -21,9 +21,7 @@ const (
 func (h *Host) Leak(site string) {
 	h.countSite(LeakSite{Site: site, Leak: 1})
 	h.leaks.Add(1)
-	if !h.multiplexed.Load() {
-		h.feed.add(event{at: h.now(), ghost: h.ghost, kind: spoiled})
-	}
+	h.tell(h.now(), spoiled)
 }
 
 // Held counts a response body that has been open for longer than it should. Site

@@ -64,8 +64,8 @@ func (m *Meter) Host(name string) *Host {
 		m.start = time.Now()
 		m.feed.sim.ghosts = newGhosts(m.Ghosts) // nobody else has the feed yet
 	}
-	h := &Host{name: name, meter: m, start: m.start, feed: &m.feed, flight: &m.flight, ghost: m.feed.sim.ghosts.host()}
-	h.ghost.keeps = &h.keepAlive
+	h := &Host{name: name, meter: m}
+	h.ghost = m.feed.sim.ghosts.host(&h.keepAlive)
 	m.hosts.Store(hosts.with(h))
 	return h
 }

@@ -64,9 +64,9 @@ func (c *curve) sizes() int { return min(c.most+2, curveSizes) }
 // read fills w, which has a place for each of [curve.sizes]. Without timeWaits
 // nothing is claimed of what the closed connections leave.
 func (c *curve) read(w []WhatIf, timeWaits bool) {
-	var n curveCounts
-	if c.counts != nil {
-		n = *c.counts
+	n := c.counts
+	if n == nil {
+		n = new(curveCounts)
 	}
 	dials, closes := n.dials[curveSizes], n.closes[curveSizes]
 	for k := len(w) - 1; k >= 0; k-- {
