@@ -15,6 +15,7 @@ import (
 
 	"github.com/lastack/lastack/internal/birth"
 	"github.com/lastack/lastack/internal/sockopt"
+	"github.com/lastack/lastack/internal/tcpaddr"
 	"github.com/lastack/lastack/linger"
 )
 
@@ -233,15 +234,10 @@ func (a *attempt) prepare(fd uintptr, t *try) error {
 // tcpAddr returns the address of a *net.TCPAddr. It is not valid if there is
 // none, and that of any host if there is a port only.
 func tcpAddr(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
-	if !ok || t == nil {
-		return netip.AddrPort{}
+	if t, ok := a.(*net.TCPAddr); ok && t != nil && len(t.IP) == 0 {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), t.AddrPort().Port())
 	}
-	local := t.AddrPort()
-	if len(t.IP) == 0 {
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), local.Port())
-	}
-	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+	return tcpaddr.Of(a)
 }
 
 // bind binds the socket to a source.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lastack/lastack/internal/sockopt"
+	"github.com/lastack/lastack/internal/tcpaddr"
 	"github.com/lastack/lastack/internal/witness"
 )
 
@@ -60,21 +61,13 @@ var _ interface {
 func (cl *Closer) Conn(c *net.TCPConn) *Conn {
 	conn := &Conn{tcpConn: c, closer: cl, news: make(chan struct{}, 1)}
 	conn.silence.Store(-1)
-	conn.local, conn.remote = addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())
+	conn.local, conn.remote = tcpaddr.Of(c.LocalAddr()), tcpaddr.Of(c.RemoteAddr())
 	if raw, err := c.SyscallConn(); err == nil {
 		conn.raw = raw
 		conn.peeker = sockopt.NewPeeker(raw)
 	}
 	witness.Tell(witness.Wrapped, conn.local, conn.remote)
 	return conn
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok && t != nil {
-		ap := t.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return netip.AddrPort{}
 }
 
 // SetAccount has a told what becomes of the connection. It must be called

@@ -10,6 +10,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/lastack/lastack/internal/tcpaddr"
 	"github.com/lastack/lastack/internal/witness"
 	"github.com/lastack/lastack/linger"
 )
@@ -202,24 +203,13 @@ func (c *Conn) SetDialed(why string) {
 
 // SetAddrs says between which addresses the connection is.
 func (c *Conn) SetAddrs(local, remote net.Addr) {
-	l, r := addrPort(local), addrPort(remote)
+	l, r := tcpaddr.Of(local), tcpaddr.Of(remote)
 	own := c.host.meter.ours.begin(l, r)
 	c.host.mu.Lock()
 	c.local, c.remote = l, r
 	c.own = own
 	c.host.mu.Unlock()
 	witness.Tell(witness.Metered, l, r)
-}
-
-// addrPort returns the address as the user would write it, or none if it is
-// not that of a TCP connection.
-func addrPort(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
-	if !ok || t == nil {
-		return netip.AddrPort{}
-	}
-	ap := t.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // moment is now, for times that are zero as long as they have not come.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastack/lastack/internal/tcpaddr"
 	"github.com/lastack/lastack/linger"
 	"github.com/lastack/lastack/metrics"
 )
@@ -131,8 +132,8 @@ func (a *account) Ended(e linger.Ending, hurried bool) {
 	}
 	a.o.events(Event{
 		Address: a.address,
-		Local:   addrPort(a.local),
-		Remote:  addrPort(a.remote),
+		Local:   tcpaddr.Of(a.local),
+		Remote:  tcpaddr.Of(a.remote),
 		Calls:   a.calls.Load(),
 		Ending:  e,
 		Life:    a.closed.Sub(a.born),
@@ -145,13 +146,4 @@ func (a *account) TimeWait() {
 	if a.conn != nil {
 		a.conn.TimeWait()
 	}
-}
-
-// addrPort returns the address as the user would write it.
-func addrPort(a *net.TCPAddr) netip.AddrPort {
-	if a == nil {
-		return netip.AddrPort{}
-	}
-	ap := a.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
